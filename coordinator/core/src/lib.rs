@@ -1,0 +1,24 @@
+//! The pure decision core of Pointsman.
+//!
+//! Two functions carry the product:
+//!
+//! - [`apply::apply`] turns a committed command into state and events, the same on every node;
+//! - [`decide::decide`] runs on the leader and says what to propose, and why, or why not.
+//!
+//! Nothing here reads a clock, a socket, a file or a random source: time is a parameter, and so
+//! is everything else. `clippy.toml` beside this crate bans the ways around that rule and
+//! `tests/purity.rs` checks them again.
+
+pub mod action;
+pub mod apply;
+pub mod check;
+pub mod command;
+pub mod decide;
+pub mod event;
+pub mod ids;
+pub mod lease;
+pub mod model;
+pub mod observe;
+pub mod reason;
+pub mod state;
+pub mod time;

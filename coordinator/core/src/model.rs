@@ -1,0 +1,248 @@
+//! What an operator declares: groups, appliances, probes, bindings, policy.
+//!
+//! These structs travel in the replicated log and in the JSON of the API, so a field added here
+//! is a change of both formats (docs/adr, "codec").
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{AdapterName, ApplianceName, BindingName, GroupName, ProbeName};
+use crate::time::millis;
+
+/// One active appliance and its standbys, and the bindings they share.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GroupSpec {
+    /// Unique in the cluster.
+    pub name: GroupName,
+    /// Two or more, in order of preference: the first is preferred.
+    pub appliances: Vec<ApplianceSpec>,
+    /// One or more.
+    pub bindings: Vec<BindingSpec>,
+    /// When and how to move.
+    pub policy: Policy,
+    /// The lease that an appliance needs to hold the group's VIPs.
+    pub lease: LeaseSpec,
+}
+
+impl GroupSpec {
+    /// The appliance of that name.
+    pub fn appliance(&self, name: &ApplianceName) -> Option<&ApplianceSpec> {
+        self.appliances.iter().find(|a| a.name == *name)
+    }
+
+    /// The binding of that name.
+    pub fn binding(&self, name: &BindingName) -> Option<&BindingSpec> {
+        self.bindings.iter().find(|b| b.name == *name)
+    }
+
+    /// Whether any binding is held under a lease on the appliance itself.
+    pub fn needs_lease(&self) -> bool {
+        self.bindings.iter().any(|b| b.kind.needs_lease())
+    }
+}
+
+/// An appliance of a group.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ApplianceSpec {
+    /// Unique in the cluster: an appliance belongs to one group.
+    pub name: ApplianceName,
+    /// Its own address, which never moves (the "health-monitor address" of some products).
+    pub address: IpAddr,
+    /// What every coordinator watches. All must pass for the appliance to be up. One or more.
+    pub probes: Vec<ProbeSpec>,
+}
+
+/// One probe, run by every coordinator.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProbeSpec {
+    /// Unique within the appliance.
+    pub name: ProbeName,
+    /// What is done.
+    pub kind: ProbeKind,
+    /// From the start of one sample to the start of the next.
+    #[serde(rename = "interval_ms", with = "millis")]
+    pub interval: Duration,
+    /// Shorter than the interval. For a heartbeat: how old the newest one may be.
+    #[serde(rename = "timeout_ms", with = "millis")]
+    pub timeout: Duration,
+    /// Passes in a row before down turns to up. At least 1.
+    pub rise: u32,
+    /// Failures in a row before up turns to down. At least 1.
+    pub fall: u32,
+}
+
+/// What a probe does.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ProbeKind {
+    /// A TCP connection is accepted.
+    Tcp {
+        /// Where to connect.
+        address: SocketAddr,
+    },
+    /// `GET url` answers with the expected status, and the body contains the expected text.
+    Http {
+        /// `http://` or `https://`.
+        url: String,
+        /// The expected status code.
+        status: u16,
+        /// Text that the first 64 KiB of the body must contain.
+        body_contains: Option<String>,
+        /// For `https://`: which certificates are accepted.
+        trust: Trust,
+    },
+    /// The appliance's nva-agent has reported to this coordinator within `timeout`.
+    AgentHeartbeat,
+}
+
+/// Which server certificates an HTTPS probe accepts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Trust {
+    /// Those that the cluster's own certificate authority signed.
+    Cluster,
+    /// Any: the probe asks whether something answers, not who.
+    Any,
+}
+
+/// Something that must follow the active appliance.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BindingSpec {
+    /// Unique within the group.
+    pub name: BindingName,
+    /// What it is.
+    pub kind: BindingKind,
+}
+
+/// The kinds of binding.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BindingKind {
+    /// An address that the active appliance's agent adds, holds under the lease and announces.
+    Vip {
+        /// The virtual address.
+        address: IpAddr,
+        /// Length of the subnet's prefix, in bits.
+        prefix_len: u8,
+        /// The network interface on each appliance.
+        interfaces: BTreeMap<ApplianceName, String>,
+    },
+    /// A public IP address of a cloud, associated with one NIC IP configuration at a time.
+    PublicIp {
+        /// Which cloud connection.
+        adapter: AdapterName,
+        /// The public IP, by the adapter's own id.
+        resource: String,
+        /// The NIC IP configuration of each appliance, by the adapter's own id.
+        targets: BTreeMap<ApplianceName, String>,
+    },
+    /// A route whose next hop is the active appliance.
+    Route {
+        /// Which cloud connection.
+        adapter: AdapterName,
+        /// The route table, by the adapter's own id.
+        table: String,
+        /// The route's name in that table.
+        route: String,
+        /// The next-hop address of each appliance.
+        targets: BTreeMap<ApplianceName, IpAddr>,
+    },
+}
+
+impl BindingKind {
+    /// Whether the appliance itself holds it, under a lease.
+    pub fn needs_lease(&self) -> bool {
+        matches!(self, BindingKind::Vip { .. })
+    }
+
+    /// One word for tables and messages.
+    pub fn word(&self) -> &'static str {
+        match self {
+            BindingKind::Vip { .. } => "vip",
+            BindingKind::PublicIp { .. } => "public-ip",
+            BindingKind::Route { .. } => "route",
+        }
+    }
+}
+
+/// When and how a group moves.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Policy {
+    /// Whether a dead active is replaced without an operator.
+    pub failover: Trigger,
+    /// How long the active must have been down, by the group verdict, before it is replaced.
+    #[serde(rename = "failover_wait_ms", with = "millis")]
+    pub failover_wait: Duration,
+    /// Whether the group returns to the preferred appliance without an operator.
+    pub failback: Trigger,
+    /// How long after a move, and how long healthy, before an automatic failback.
+    #[serde(rename = "stabilisation_ms", with = "millis")]
+    pub stabilisation: Duration,
+    /// Automatic moves allowed within `flap_window`; one more freezes the group. At least 1.
+    pub flap_moves: u32,
+    /// See `flap_moves`.
+    #[serde(rename = "flap_window_ms", with = "millis")]
+    pub flap_window: Duration,
+    /// An operation that takes longer is reported as stalled, and may be superseded.
+    #[serde(rename = "operation_timeout_ms", with = "millis")]
+    pub operation_timeout: Duration,
+    /// A vantage's report older than this does not count.
+    #[serde(rename = "freshness_ms", with = "millis")]
+    pub freshness: Duration,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Policy {
+            failover: Trigger::Automatic,
+            failover_wait: Duration::ZERO,
+            failback: Trigger::Manual,
+            stabilisation: Duration::from_secs(30 * 60),
+            flap_moves: 3,
+            flap_window: Duration::from_secs(3600),
+            operation_timeout: Duration::from_secs(300),
+            freshness: Duration::from_secs(3),
+        }
+    }
+}
+
+/// Who may start a move.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Trigger {
+    /// The coordinator, by itself.
+    Automatic,
+    /// Only an operator.
+    Manual,
+}
+
+/// An appliance's time-bounded right to carry the group's VIPs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeaseSpec {
+    /// How long a grant lasts at most, from the moment that a quorum last confirmed the leader.
+    /// Default 3 s.
+    #[serde(rename = "ttl_ms", with = "millis")]
+    pub ttl: Duration,
+    /// How much faster one machine's clock may run than another's, in parts per million.
+    /// Default 10,000 (1 %).
+    pub drift_ppm: u32,
+}
+
+impl Default for LeaseSpec {
+    fn default() -> Self {
+        LeaseSpec { ttl: Duration::from_secs(3), drift_ppm: 10_000 }
+    }
+}
+
+impl LeaseSpec {
+    /// How long to wait, on any clock within the drift bound, for a lease of `ttl` to be over
+    /// on any other: `ttl × (1 + drift)`, and 1 ms for rounding.
+    pub fn wait(&self) -> Duration {
+        let extra_ns = self.ttl.as_nanos().saturating_mul(u128::from(self.drift_ppm)) / 1_000_000;
+        let extra = Duration::from_nanos(u64::try_from(extra_ns).unwrap_or(u64::MAX));
+        self.ttl.saturating_add(extra).saturating_add(Duration::from_millis(1))
+    }
+}

@@ -1,0 +1,6 @@
+//! The coordinator daemon and the operator's command line.
+
+/// The entry point of the `pointsman` binary.
+pub fn main() -> std::process::ExitCode {
+    std::process::ExitCode::SUCCESS
+}
