@@ -1,1 +1,3 @@
-//! To come.
+//! How bindings are moved: the adapter contract and its implementations.
+
+pub mod contract;

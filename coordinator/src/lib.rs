@@ -1,5 +1,7 @@
 //! The coordinator daemon and the operator's command line.
 
+pub mod control_loop;
+
 /// The entry point of the `pointsman` binary.
 pub fn main() -> std::process::ExitCode {
     std::process::ExitCode::SUCCESS

@@ -1,0 +1,110 @@
+//! The agent protocol: the agent *pulls*.
+//!
+//! An agent posts an [`AgentReport`] to every coordinator, several times within a lease. For
+//! each coordinator the report is a heartbeat sample; the leader's reply carries the lease. The
+//! agent's deadline is `a0 + ttl`, where `a0` is its own clock *before* the request left, so
+//! delay on the way only shortens a lease.
+
+use std::net::IpAddr;
+
+use coordinator_core::ids::{ApplianceName, BindingName, GroupName, NodeId, Token};
+use coordinator_core::lease::Held;
+use serde::{Deserialize, Serialize};
+
+/// Where reports are posted, on a coordinator's cluster listener, as JSON.
+pub const REPORT_PATH: &str = "/agent/v1/report";
+
+/// Most bytes of a report or a reply.
+pub const MAX_BODY: usize = 64 * 1024;
+
+/// What an agent says of its appliance and of itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AgentReport {
+    /// Must be the name in the agent's certificate.
+    pub appliance: ApplianceName,
+    /// A number drawn at the agent's start: tells one life of it from the next.
+    pub boot: u64,
+    /// Rises with every report of this life. Older ones that arrive late are ignored.
+    pub seq: u64,
+    /// The agent's version.
+    pub version: String,
+    /// The highest fencing token accepted, as stored on disk.
+    pub highest: Token,
+    /// The token of the lease held at this moment.
+    pub holding: Option<Token>,
+    /// Whether the VIPs of the group are on the interfaces, announced, under the lease held.
+    pub vips_up: bool,
+    /// What keeps this appliance from carrying traffic; empty when it is ready.
+    pub faults: Vec<String>,
+}
+
+impl AgentReport {
+    /// The part that the lease rests on.
+    pub fn held(&self) -> Held {
+        Held { highest: self.highest, holding: self.holding }
+    }
+}
+
+/// A coordinator's reply.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AgentReply {
+    /// Who answers.
+    pub node: NodeId,
+    /// Who leads, as far as it knows.
+    pub leader: Option<NodeId>,
+    /// What to do. Only the leader gives one.
+    pub instruction: Instruction,
+    /// What the appliance is a part of, from the log of the node that answers.
+    pub group: Option<AgentGroup>,
+}
+
+/// What the leader tells an agent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Instruction {
+    /// The answering node does not lead: nothing follows from it but that it is alive.
+    NotLeader,
+    /// Hold the group's VIPs for `ttl_ms` from before the request left.
+    Grant {
+        /// The fencing token.
+        token: Token,
+        /// Milliseconds, rounded down.
+        ttl_ms: u64,
+    },
+    /// Hold nothing, and refuse every token below `token` from now on.
+    Standby {
+        /// The group's newest token.
+        token: Token,
+    },
+    /// The active role is yours but cannot be granted yet: keep what you have, gain nothing.
+    Wait,
+    /// This appliance is in no group: hold nothing.
+    NotDeclared,
+}
+
+/// What an agent needs to know of its group.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AgentGroup {
+    /// Its name.
+    pub name: GroupName,
+    /// The log index of the declaration.
+    pub revision: u64,
+    /// The longest lease, in milliseconds.
+    pub ttl_ms: u64,
+    /// What to hold under the lease, on this appliance.
+    pub vips: Vec<VipAssignment>,
+}
+
+/// A VIP on one appliance.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VipAssignment {
+    /// The binding.
+    pub binding: BindingName,
+    /// The address.
+    pub address: IpAddr,
+    /// Length of the subnet's prefix, in bits.
+    pub prefix_len: u8,
+    /// The network interface.
+    pub interface: String,
+}
