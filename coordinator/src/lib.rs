@@ -1,6 +1,7 @@
 //! The coordinator daemon and the operator's command line.
 
 pub mod control_loop;
+pub mod raft;
 
 /// The entry point of the `pointsman` binary.
 pub fn main() -> std::process::ExitCode {

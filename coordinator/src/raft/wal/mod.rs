@@ -1,0 +1,4 @@
+//! The write-ahead log.
+mod error;
+
+pub use error::WalError;
