@@ -1,1 +1,45 @@
-//! The operator API, version 1.
+//! The operator API, version 1: what goes over the wire, as JSON.
+//!
+//! Requests refuse fields they do not know; answers may gain fields at any time, so a client
+//! must ignore those it does not know. Times are RFC 3339 in UTC, durations whole milliseconds
+//! in fields named `…_ms`. The routes are described in `docs/api.md`, the error codes in
+//! `docs/errors.md`.
+
+mod group;
+mod history;
+mod operation;
+mod problem;
+mod request;
+mod status;
+mod time;
+
+pub use group::{
+    AgentStatus, ApplianceRole, ApplianceStatus, BindingStatus, GroupList, GroupStatus, GroupSummary,
+    VantageSight,
+};
+pub use history::{Cursor, CursorError, HistoryEvent, HistoryFilter, HistoryPage, MAX_LIMIT, default_limit};
+pub use operation::{
+    CallView, OperationFilter, OperationList, OperationState, OperationView, ReleaseView, StepView,
+};
+pub use problem::{Code, PROBLEM_CONTENT_TYPE, Problem};
+pub use request::{
+    Accepted, Changed, Consistency, FailbackRequest, MaintenanceRequest, ModeRequest, ReadOptions,
+    SwitchoverRequest, Transferred, UnfreezeRequest,
+};
+pub use status::{ClusterStatus, Health, NodeRole, NodeStatus, Readiness};
+pub use time::Timestamp;
+
+/// Most bytes of a request's body.
+pub const MAX_BODY: usize = 256 * 1024;
+
+/// Most bytes of an operator's reason.
+pub const MAX_REASON: usize = 1024;
+
+/// Carries the request id, in requests and in every answer.
+pub const REQUEST_ID: &str = "x-request-id";
+
+/// In every problem answer: its [`Code`], for those who do not read the body.
+pub const PROBLEM_CODE: &str = "x-pointsman-problem";
+
+/// In answers to reads: how old the data may be, in milliseconds. Absent when that is not known.
+pub const AGE_MS: &str = "x-pointsman-age-ms";

@@ -1,0 +1,160 @@
+//! `GET /v1/groups` and `GET /v1/groups/{group}`.
+
+use std::net::IpAddr;
+
+use coordinator_core::ids::{ApplianceName, BindingName, GroupName, NodeId, OperationId, Token};
+use coordinator_core::model::{GroupSpec, Trigger};
+use coordinator_core::observe::Verdict;
+use serde::{Deserialize, Serialize};
+
+use super::operation::OperationView;
+use super::time::Timestamp;
+
+/// `GET /v1/groups`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GroupList {
+    /// By name.
+    pub groups: Vec<GroupSummary>,
+}
+
+/// One line on a group.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GroupSummary {
+    /// Its name.
+    pub name: GroupName,
+    /// Who has the active role.
+    pub active: Option<ApplianceName>,
+    /// The fencing token of the newest grant.
+    pub token: Token,
+    /// Whether it moves by itself.
+    pub mode: Trigger,
+    /// Automatic moves are stopped, and why.
+    pub frozen: Option<String>,
+    /// It ought to move but is held, and why.
+    pub hold: Option<String>,
+    /// The running operation.
+    pub operation: Option<OperationId>,
+    /// Appliances that are up by the group verdict.
+    pub up: u32,
+    /// All its appliances.
+    pub appliances: u32,
+    /// Bindings that point elsewhere than they must.
+    pub drifting: u32,
+}
+
+/// Everything about a group.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GroupStatus {
+    /// The line of the list.
+    #[serde(flatten)]
+    pub summary: GroupSummary,
+    /// The log index of the newest declaration.
+    pub revision: u64,
+    /// Why it moves, or why it does not: one sentence each. Only the leader has any.
+    pub why: Vec<String>,
+    /// When the newest move ended.
+    pub moved_at: Option<Timestamp>,
+    /// In the order of preference.
+    pub members: Vec<ApplianceStatus>,
+    /// In the declared order.
+    pub bindings: Vec<BindingStatus>,
+    /// The running operation.
+    pub running: Option<OperationView>,
+    /// As declared.
+    pub spec: GroupSpec,
+}
+
+/// One appliance of a group.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ApplianceStatus {
+    /// Its name.
+    pub name: ApplianceName,
+    /// Its own address.
+    pub address: IpAddr,
+    /// Its part in the group.
+    pub role: ApplianceRole,
+    /// The recorded group verdict.
+    pub verdict: Verdict,
+    /// Since when.
+    pub since: Timestamp,
+    /// In maintenance, and the operator's reason.
+    pub maintenance: Option<String>,
+    /// What each vantage says; the leader has all of them, others their own.
+    pub vantages: Vec<VantageSight>,
+    /// Its agent's newest report to the answering node.
+    pub agent: Option<AgentStatus>,
+}
+
+/// An appliance's part in its group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ApplianceRole {
+    /// Has the active role, and every binding points at it.
+    Active,
+    /// Has the active role; bindings are still on their way.
+    Activating,
+    /// Has lost the active role, but it is not yet proved that it holds no lease.
+    Releasing,
+    /// Can take over.
+    Standby,
+    /// Is not promoted unless forced.
+    Maintenance,
+}
+
+impl ApplianceRole {
+    /// As written in tables.
+    pub fn word(self) -> &'static str {
+        match self {
+            ApplianceRole::Active => "active",
+            ApplianceRole::Activating => "activating",
+            ApplianceRole::Releasing => "releasing",
+            ApplianceRole::Standby => "standby",
+            ApplianceRole::Maintenance => "maintenance",
+        }
+    }
+}
+
+/// What one vantage says of an appliance.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VantageSight {
+    /// The coordinator that looks.
+    pub node: NodeId,
+    /// Its verdict.
+    pub verdict: Verdict,
+    /// The deciding probe and its result.
+    pub detail: String,
+    /// How old this is.
+    pub age_ms: u64,
+}
+
+/// What an agent said of itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AgentStatus {
+    /// Its version.
+    pub version: String,
+    /// The highest token that it has accepted.
+    pub highest: Token,
+    /// The token of the lease that it holds.
+    pub holding: Option<Token>,
+    /// Whether the VIPs are up.
+    pub vips_up: bool,
+    /// What keeps the appliance from carrying traffic.
+    pub faults: Vec<String>,
+    /// How old this is.
+    pub age_ms: u64,
+}
+
+/// One binding of a group.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BindingStatus {
+    /// Its name.
+    pub name: BindingName,
+    /// `vip`, `public-ip`, `route`, …
+    pub kind: String,
+    /// What it is, for a person: the address, or the resource's id.
+    pub what: String,
+    /// Where it points by the log.
+    pub points_at: Option<ApplianceName>,
+    /// How the cloud differs from the log.
+    pub drift: Option<String>,
+}
