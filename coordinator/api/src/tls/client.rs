@@ -55,15 +55,7 @@ impl TlsMaterial {
         nodes: &BTreeMap<NodeId, SocketAddr>,
         options: ClientOptions,
     ) -> Result<reqwest::Client, TlsError> {
-        let certificate: Arc<dyn ResolvesClientCert> =
-            Arc::new(SingleCertAndKey::from(rustls::sign::CertifiedKey::clone(&self.certified)));
-        let mut tls = ClientConfig::builder_with_provider(provider())
-            .with_safe_default_protocol_versions()
-            .map_err(TlsError::Setup)?
-            .with_root_certificates(Arc::clone(&self.roots))
-            .with_client_cert_resolver(certificate);
-        tls.alpn_protocols = server::alpn();
-        let mut builder = hardened(tls)
+        let mut builder = hardened(self.peer_tls()?)
             .https_only(true)
             .connect_timeout(options.connect_timeout)
             .http2_keep_alive_interval(options.keep_alive_interval)
@@ -74,6 +66,19 @@ impl TlsMaterial {
             builder = builder.resolve(&node_dns_name(&self.identity.cluster_id, *node), *address);
         }
         builder.build().map_err(TlsError::Client)
+    }
+
+    /// Shows this member's certificate, trusts the cluster's authority alone.
+    pub(super) fn peer_tls(&self) -> Result<ClientConfig, TlsError> {
+        let certificate: Arc<dyn ResolvesClientCert> =
+            Arc::new(SingleCertAndKey::from(rustls::sign::CertifiedKey::clone(&self.certified)));
+        let mut tls = ClientConfig::builder_with_provider(provider())
+            .with_safe_default_protocol_versions()
+            .map_err(TlsError::Setup)?
+            .with_root_certificates(Arc::clone(&self.roots))
+            .with_client_cert_resolver(certificate);
+        tls.alpn_protocols = server::alpn();
+        Ok(tls)
     }
 }
 
