@@ -1,9 +1,11 @@
 //! What remains to be done, derived from committed state alone.
-use crate::{
-    ids::{ApplianceName, BindingName, GroupName, OperationId, Token},
-    model::BindingSpec,
-    state::State,
-};
+//!
+//! A new leader asks the same question and gets the same answer, so it goes on exactly where the
+//! old one stopped.
+
+use crate::ids::{ApplianceName, BindingName, GroupName, OperationId, Token};
+use crate::model::BindingSpec;
+use crate::state::{Group, State};
 
 /// Something that the leader does, and whose outcome it then proposes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,9 +47,35 @@ pub enum Action {
     },
 }
 
-/// What remains to be done. Empty when every group is at rest.
-pub fn pending_actions(_state: &State) -> Vec<Action> {
-    Vec::new()
+/// What remains to be done, releases first. Empty when every group is at rest.
+///
+/// The actions do not depend on each other: the caller may do all of them at once.
+pub fn pending_actions(state: &State) -> Vec<Action> {
+    let mut actions = Vec::new();
+    for group in state.groups.values() {
+        let releases = group.unreleased.keys().map(|holder| Action::AwaitRelease {
+            group: group.spec.name.clone(),
+            appliance: holder.clone(),
+            token: group.token,
+        });
+        actions.extend(releases);
+        moves(group, &mut actions);
+    }
+    actions
+}
+
+fn moves(group: &Group, actions: &mut Vec<Action>) {
+    let Some(operation) = &group.operation else { return };
+    for step in operation.steps.iter().filter(|s| s.done.is_none()) {
+        let Some(binding) = group.spec.binding(&step.binding) else { continue };
+        let (group, to) = (group.spec.name.clone(), operation.to.clone());
+        actions.push(if binding.kind.needs_lease() {
+            Action::AwaitHold { group, operation: operation.id, binding: binding.name.clone(), to }
+        } else {
+            let from = operation.from.clone();
+            Action::MoveBinding { group, operation: operation.id, binding: binding.clone(), from, to }
+        });
+    }
 }
 
 /// Where a cloud binding must point while its group is at rest.
@@ -64,6 +92,21 @@ pub struct Desired {
 }
 
 /// The cloud bindings of every group at rest, to compare with the cloud.
-pub fn desired(_state: &State) -> Vec<Desired> {
-    Vec::new()
+pub fn desired(state: &State) -> Vec<Desired> {
+    let at_rest = state.groups.values().filter(|g| g.operation.is_none());
+    at_rest
+        .filter_map(|g| g.active.as_ref().map(|active| (g, active)))
+        .flat_map(|(group, active)| {
+            let cloud = group.spec.bindings.iter().filter(|b| !b.kind.needs_lease());
+            cloud.map(move |binding| Desired {
+                group: group.spec.name.clone(),
+                token: group.token,
+                binding: binding.clone(),
+                active: active.clone(),
+            })
+        })
+        .collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,23 +1,112 @@
 //! `apply(state, log_index, command) -> events`: the one door through which state changes.
-use crate::{command::Command, event::Event, state::State};
-use serde::{Deserialize, Serialize};
+//!
+//! Runs on every node and gives the same result everywhere, so it judges by the state and the
+//! command alone. It trusts no proposer: whatever `decide` or an operator's request was based on
+//! may be stale by the time that it is committed, so every rule is checked again here.
+//!
+//! Each handler checks everything before it changes anything.
 
-/// Why a command changed nothing.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
-#[non_exhaustive]
-pub enum Rejection {
-    /// No such group.
-    #[error("there is no group {group}")]
-    UnknownGroup {
-        /// As asked.
-        group: String,
-    },
-}
+mod groups;
+mod modes;
+mod operations;
+mod progress;
+mod records;
+mod rejection;
 
-/// Applies a committed command.
+pub use rejection::Rejection;
+
+use crate::command::{Actor, Command, CommandBody};
+use crate::event::{Event, EventBody, Level};
+use crate::ids::{ApplianceName, GroupName, OperationId};
+use crate::state::{Group, State};
+use crate::time::WallTime;
+
+/// Applies a committed command. An idempotent repeat changes nothing and gives no events.
 ///
 /// # Errors
 /// [`Rejection`]: the state is unchanged but for its time.
-pub fn apply(_state: &mut State, _index: u64, _command: &Command) -> Result<Vec<Event>, Rejection> {
-    Ok(Vec::new())
+pub fn apply(state: &mut State, index: u64, command: &Command) -> Result<Vec<Event>, Rejection> {
+    state.time = state.time.max(command.at);
+    let mut log = Log { index, at: state.time, actor: command.actor.clone(), events: Vec::new() };
+    let log_ref = &mut log;
+    match &command.body {
+        CommandBody::PutGroup(spec) => groups::put(state, log_ref, spec),
+        CommandBody::Seed(specs) => groups::seed(state, log_ref, specs),
+        CommandBody::RemoveGroup(name) => groups::remove(state, log_ref, name),
+        CommandBody::RecordVerdict { group, appliance, verdict, evidence } => {
+            records::verdict(group_mut(state, group)?, log_ref, appliance, *verdict, evidence)
+        }
+        CommandBody::StartOperation(start) => {
+            operations::start(group_mut(state, &start.group)?, log_ref, start)
+        }
+        CommandBody::RecordRelease { group, appliance, token, proof } => {
+            progress::release(group_mut(state, group)?, log_ref, appliance, *token, *proof)
+        }
+        CommandBody::RecordStep(record) => progress::step(group_mut(state, &record.group)?, log_ref, record),
+        CommandBody::SetMode { group, mode, reason } => {
+            modes::mode(group_mut(state, group)?, log_ref, *mode, reason)
+        }
+        CommandBody::SetMaintenance { group, appliance, enabled, reason } => {
+            modes::maintenance(group_mut(state, group)?, log_ref, appliance, *enabled, reason)
+        }
+        CommandBody::Freeze { group, reason } => modes::freeze(group_mut(state, group)?, log_ref, reason),
+        CommandBody::Unfreeze { group, reason } => modes::unfreeze(group_mut(state, group)?, log_ref, reason),
+        CommandBody::RecordHold { group, hold } => {
+            records::hold(group_mut(state, group)?, log_ref, hold.as_ref())
+        }
+        CommandBody::RecordDrift { group, binding, drift } => {
+            records::drift(group_mut(state, group)?, log_ref, binding, drift.as_deref())
+        }
+    }?;
+    Ok(log.events)
 }
+
+fn group_mut<'a>(state: &'a mut State, name: &GroupName) -> Result<&'a mut Group, Rejection> {
+    state.groups.get_mut(name).ok_or_else(|| Rejection::UnknownGroup { group: name.to_string() })
+}
+
+/// The events of one command, as they arise.
+struct Log {
+    index: u64,
+    at: WallTime,
+    actor: Actor,
+    events: Vec<Event>,
+}
+
+/// What an event is about, apart from its group.
+#[derive(Default)]
+struct About {
+    appliance: Option<ApplianceName>,
+    operation: Option<OperationId>,
+}
+
+impl About {
+    fn appliance(name: &ApplianceName) -> About {
+        About { appliance: Some(name.clone()), operation: None }
+    }
+
+    fn during(self, operation: Option<OperationId>) -> About {
+        About { operation, ..self }
+    }
+}
+
+impl Log {
+    fn push(&mut self, level: Level, group: &GroupName, about: About, body: EventBody) {
+        // A command gives at most a handful of events; the cast cannot saturate.
+        let seq = u32::try_from(self.events.len()).unwrap_or(u32::MAX);
+        self.events.push(Event {
+            index: self.index,
+            seq,
+            at: self.at,
+            actor: self.actor.clone(),
+            level,
+            group: Some(group.clone()),
+            appliance: about.appliance,
+            operation: about.operation,
+            body,
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -118,6 +118,9 @@ pub enum CommandBody {
         /// The difference, in words; `None` once it is gone.
         drift: Option<String>,
     },
+    /// Declares the groups of the configuration file, all at once, in a log that has never held
+    /// a command. Refused later: from then on groups are declared one by one by an operator.
+    Seed(Vec<GroupSpec>),
 }
 
 /// See [`CommandBody::StartOperation`].

@@ -1,12 +1,20 @@
 //! What happened, derived in [`apply`](crate::apply::apply): the history is made of these.
 
+use std::fmt;
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
-use crate::command::Actor;
-use crate::ids::{ApplianceName, GroupName, OperationId};
-use crate::time::WallTime;
+use crate::command::{Actor, CallRecord, OperationKind, ReleaseProof};
+use crate::ids::{ApplianceName, BindingName, GroupName, OperationId, Token};
+use crate::model::Trigger;
+use crate::observe::{Evidence, Verdict};
+use crate::reason::{Reason, Span};
+use crate::time::{WallTime, millis};
 
 /// One record of the history. `(index, seq)` identifies and orders it.
+///
+/// `Display` gives the sentence that an operator reads.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Event {
     /// The log index of the command it came from.
@@ -51,4 +59,266 @@ pub enum EventBody {
         /// Whether it is new.
         new: bool,
     },
+    /// A group was removed.
+    GroupRemoved,
+    /// The group verdict on an appliance changed.
+    VerdictChanged {
+        /// Before.
+        from: Verdict,
+        /// Now.
+        to: Verdict,
+        /// What each vantage said.
+        evidence: Vec<Evidence>,
+    },
+    /// An operation started: `to` has the active role.
+    OperationStarted {
+        /// What kind of move.
+        kind: OperationKind,
+        /// Who was active before.
+        from: Option<ApplianceName>,
+        /// Who is active now.
+        to: ApplianceName,
+        /// The operation that it replaces.
+        supersedes: Option<OperationId>,
+        /// The operator's reason.
+        reason: String,
+        /// Why, in order.
+        because: Vec<Reason>,
+        /// What the vantages said.
+        evidence: Vec<Evidence>,
+    },
+    /// A newer operation took over.
+    OperationSuperseded {
+        /// What kind of move.
+        kind: OperationKind,
+        /// Where it was moving.
+        to: ApplianceName,
+        /// The newer one.
+        by: OperationId,
+        /// How long it ran.
+        #[serde(rename = "took_ms", with = "millis")]
+        took: Duration,
+    },
+    /// An earlier holder can no longer hold the group's lease.
+    Released {
+        /// The group's token that the proof is about.
+        token: Token,
+        /// How it is known.
+        proof: ReleaseProof,
+        /// Since the operation started.
+        #[serde(rename = "took_ms", with = "millis")]
+        took: Duration,
+    },
+    /// A binding points at the new active.
+    StepDone {
+        /// Which binding.
+        binding: BindingName,
+        /// Attempts, the last one included.
+        attempts: u32,
+        /// How long the last attempt took.
+        #[serde(rename = "took_ms", with = "millis")]
+        took: Duration,
+        /// Every call of the last attempt.
+        calls: Vec<CallRecord>,
+    },
+    /// An attempt to move a binding failed; it is tried again.
+    StepFailed {
+        /// Which binding.
+        binding: BindingName,
+        /// Which attempt, from 1.
+        attempt: u32,
+        /// What went wrong.
+        error: String,
+        /// How long the attempt took.
+        #[serde(rename = "took_ms", with = "millis")]
+        took: Duration,
+        /// Every call of the attempt.
+        calls: Vec<CallRecord>,
+    },
+    /// Every binding points at the new active.
+    OperationCompleted {
+        /// What kind of move.
+        kind: OperationKind,
+        /// Who was active before.
+        from: Option<ApplianceName>,
+        /// Who is active now.
+        to: ApplianceName,
+        /// From its start to its end.
+        #[serde(rename = "took_ms", with = "millis")]
+        took: Duration,
+    },
+    /// The mode was set.
+    ModeSet {
+        /// Now.
+        mode: Trigger,
+        /// The operator's reason.
+        reason: String,
+    },
+    /// The maintenance of an appliance was set or ended.
+    MaintenanceSet {
+        /// In maintenance or not.
+        enabled: bool,
+        /// The operator's reason.
+        reason: String,
+    },
+    /// Automatic moves are stopped.
+    Frozen {
+        /// Why.
+        reason: Reason,
+    },
+    /// Automatic moves are allowed again.
+    Unfrozen {
+        /// The operator's reason.
+        reason: String,
+    },
+    /// The group ought to move and is held where it is.
+    Held {
+        /// Why.
+        reason: Reason,
+    },
+    /// The group is no longer held.
+    HoldEnded,
+    /// What the cloud says differs from what the log says.
+    DriftFound {
+        /// Which binding.
+        binding: BindingName,
+        /// The difference.
+        drift: String,
+    },
+    /// The difference is gone.
+    DriftGone {
+        /// Which binding.
+        binding: BindingName,
+    },
+}
+
+impl EventBody {
+    /// A stable word for filters: it is never changed, and never used for another event.
+    pub fn word(&self) -> &'static str {
+        match self {
+            EventBody::GroupDeclared { .. } => "group-declared",
+            EventBody::GroupRemoved => "group-removed",
+            EventBody::VerdictChanged { .. } => "verdict-changed",
+            EventBody::OperationStarted { .. } => "operation-started",
+            EventBody::OperationSuperseded { .. } => "operation-superseded",
+            EventBody::Released { .. } => "released",
+            EventBody::StepDone { .. } => "step-done",
+            EventBody::StepFailed { .. } => "step-failed",
+            EventBody::OperationCompleted { .. } => "operation-completed",
+            EventBody::ModeSet { .. } => "mode-set",
+            EventBody::MaintenanceSet { .. } => "maintenance-set",
+            EventBody::Frozen { .. } => "frozen",
+            EventBody::Unfrozen { .. } => "unfrozen",
+            EventBody::Held { .. } => "held",
+            EventBody::HoldEnded => "hold-ended",
+            EventBody::DriftFound { .. } => "drift-found",
+            EventBody::DriftGone { .. } => "drift-gone",
+        }
+    }
+}
+
+impl Level {
+    /// As written in messages.
+    pub fn word(self) -> &'static str {
+        match self {
+            Level::Info => "info",
+            Level::Warning => "warning",
+            Level::Alert => "alert",
+        }
+    }
+}
+
+impl fmt::Display for Level {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.word())
+    }
+}
+
+impl fmt::Display for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(group) = &self.group {
+            write!(f, "{group}: ")?;
+        }
+        let appliance = self.appliance.as_ref().map_or("the appliance", ApplianceName::as_str);
+        match &self.body {
+            EventBody::GroupDeclared { new: true } => f.write_str("the group was declared"),
+            EventBody::GroupDeclared { new: false } => {
+                f.write_str("the declaration of the group was replaced")
+            }
+            EventBody::GroupRemoved => f.write_str("the group was removed; its bindings stay where they are"),
+            EventBody::VerdictChanged { from, to, evidence } => {
+                write!(f, "{appliance} is {to}, it was {from}")?;
+                // The first vantage that agrees says enough; the rest is in the event.
+                match evidence.iter().find(|e| e.verdict == *to) {
+                    Some(e) if !e.detail.is_empty() => write!(f, " ({})", e.detail),
+                    _ => Ok(()),
+                }
+            }
+            EventBody::OperationStarted { kind, from, to, because, reason, .. } => {
+                write!(f, "{} ", kind.word())?;
+                if let Some(from) = from {
+                    write!(f, "from {from} ")?;
+                }
+                write!(f, "to {to} started")?;
+                sentences(f, because)?;
+                with_reason(f, reason)
+            }
+            EventBody::OperationSuperseded { kind, to, by, took } => write!(
+                f,
+                "{} to {to} was given up after {} for operation {by}",
+                kind.word(),
+                Span::from(*took)
+            ),
+            EventBody::Released { proof, took, .. } => {
+                let how = match proof {
+                    ReleaseProof::Confirmed => "its agent confirmed it",
+                    ReleaseProof::Expired => "its lease has run out",
+                };
+                write!(f, "{appliance} no longer holds the lease: {how} after {}", Span::from(*took))
+            }
+            EventBody::StepDone { binding, attempts, took, .. } => {
+                write!(f, "{binding} points at {appliance} after {}", Span::from(*took))?;
+                if *attempts > 1 { write!(f, " ({attempts} attempts)") } else { Ok(()) }
+            }
+            EventBody::StepFailed { binding, attempt, error, .. } => {
+                write!(f, "attempt {attempt} to move {binding} to {appliance} failed: {error}")
+            }
+            EventBody::OperationCompleted { kind, to, took, .. } => {
+                write!(f, "{} to {to} completed in {}", kind.word(), Span::from(*took))
+            }
+            EventBody::ModeSet { mode, reason } => {
+                f.write_str(match mode {
+                    Trigger::Automatic => "the group moves by itself again",
+                    Trigger::Manual => "only an operator moves the group from now on",
+                })?;
+                with_reason(f, reason)
+            }
+            EventBody::MaintenanceSet { enabled, reason } => {
+                write!(f, "{appliance} is {}in maintenance", if *enabled { "" } else { "no longer " })?;
+                with_reason(f, reason)
+            }
+            EventBody::Frozen { reason } => write!(f, "automatic moves are frozen: {reason}"),
+            EventBody::Unfrozen { reason } => {
+                f.write_str("automatic moves are allowed again")?;
+                with_reason(f, reason)
+            }
+            EventBody::Held { reason } => write!(f, "the group is held where it is: {reason}"),
+            EventBody::HoldEnded => f.write_str("the group is no longer held"),
+            EventBody::DriftFound { binding, drift } => {
+                write!(f, "{binding} is not as it should be: {drift}")
+            }
+            EventBody::DriftGone { binding } => write!(f, "{binding} is as it should be again"),
+        }
+    }
+}
+
+fn sentences(f: &mut fmt::Formatter<'_>, because: &[Reason]) -> fmt::Result {
+    for (i, reason) in because.iter().enumerate() {
+        write!(f, "{} {reason}", if i == 0 { ":" } else { ";" })?;
+    }
+    Ok(())
+}
+
+fn with_reason(f: &mut fmt::Formatter<'_>, reason: &str) -> fmt::Result {
+    if reason.is_empty() { Ok(()) } else { write!(f, " (reason given: {reason})") }
 }

@@ -6,7 +6,9 @@ use serde::{Deserialize, Serialize};
 
 /// A name that breaks the naming rule.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{value:?} is not a name: use 1 to 63 of a-z, 0-9 and '-', starting and ending with a letter or digit")]
+#[error(
+    "{value:?} is not a name: use 1 to 63 of a-z, 0-9 and '-', starting and ending with a letter or digit"
+)]
 pub struct NameError {
     /// What was given.
     pub value: String,

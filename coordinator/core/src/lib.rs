@@ -22,3 +22,6 @@ pub mod observe;
 pub mod reason;
 pub mod state;
 pub mod time;
+pub mod validate;
+
+mod text;

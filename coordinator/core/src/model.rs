@@ -4,6 +4,7 @@
 //! is a change of both formats (docs/adr, "codec").
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
@@ -96,6 +97,17 @@ pub enum ProbeKind {
     },
     /// The appliance's nva-agent has reported to this coordinator within `timeout`.
     AgentHeartbeat,
+}
+
+impl fmt::Display for ProbeKind {
+    /// What is asked of whom, for instance `tcp 10.0.0.4:22`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ProbeKind::Tcp { address } => write!(f, "tcp {address}"),
+            ProbeKind::Http { url, .. } => write!(f, "GET {url}"),
+            ProbeKind::AgentHeartbeat => f.write_str("agent heartbeat"),
+        }
+    }
 }
 
 /// Which server certificates an HTTPS probe accepts.

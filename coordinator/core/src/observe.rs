@@ -12,6 +12,15 @@ use serde::{Deserialize, Serialize};
 use crate::ids::{ApplianceName, NodeId};
 use crate::time::Mono;
 
+mod majority;
+mod track;
+mod watch;
+
+pub(crate) use majority::changes_at;
+pub use majority::{GroupVerdict, group_verdict, majority};
+pub use track::ProbeTrack;
+pub use watch::Watch;
+
 /// What is held to be true of an appliance.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -70,3 +79,19 @@ pub struct Sight {
     /// The deciding probe and its result, in words.
     pub detail: String,
 }
+
+impl VantageReport {
+    /// Whether this vantage sees none of several appliances up: either it is cut off, or they
+    /// are all down.
+    pub fn sees_nothing_up(&self) -> bool {
+        self.sights.len() >= 2 && self.sights.iter().all(|s| s.verdict != Verdict::Up)
+    }
+
+    /// What it sees of one appliance, if anything.
+    pub fn sight(&self, appliance: &ApplianceName) -> Option<&Sight> {
+        self.sights.iter().find(|s| s.appliance == *appliance)
+    }
+}
+
+#[cfg(test)]
+mod tests;

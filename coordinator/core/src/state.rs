@@ -1,13 +1,14 @@
 //! What every node knows after applying the same commands.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::net::IpAddr;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::command::{Actor, OperationKind, ReleaseProof};
 use crate::ids::{ApplianceName, BindingName, GroupName, OperationId, Token};
-use crate::model::{GroupSpec, Trigger};
+use crate::model::{ApplianceSpec, GroupSpec, Trigger};
 use crate::observe::{Evidence, Verdict};
 use crate::reason::Reason;
 use crate::time::{WallTime, millis};
@@ -15,13 +16,21 @@ use crate::time::{WallTime, millis};
 /// Ended operations kept per group; the history keeps their events for longer.
 pub const KEPT_OPERATIONS: usize = 50;
 
+/// Withdrawn virtual addresses in quarantine at once; one more withdrawal is refused.
+pub const KEPT_WITHDRAWN: usize = 1024;
+
 /// The replicated state.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct State {
     /// The newest time seen in a command: never goes back.
     pub time: WallTime,
+    /// Whether a group was ever declared: the configuration file seeds an empty log only.
+    pub seeded: bool,
     /// By name.
     pub groups: BTreeMap<GroupName, Group>,
+    /// Virtual addresses that were taken out of a group whose appliance may still hold them, and
+    /// until when no group may declare them again. At most [`KEPT_WITHDRAWN`].
+    pub withdrawn: BTreeMap<IpAddr, WallTime>,
 }
 
 impl State {
@@ -74,6 +83,61 @@ pub struct Group {
     pub drift: BTreeMap<BindingName, String>,
 }
 
+impl Group {
+    /// A group as first declared: nothing is active and nothing is known of its appliances.
+    pub fn new(spec: GroupSpec, revision: u64, time: WallTime) -> Group {
+        let unknown = |a: &ApplianceSpec| (a.name.clone(), Appliance::unknown(time));
+        Group {
+            appliances: spec.appliances.iter().map(unknown).collect(),
+            spec,
+            revision,
+            mode: Trigger::Automatic,
+            frozen: None,
+            active: None,
+            token: Token::NONE,
+            unreleased: BTreeMap::new(),
+            operation: None,
+            ended: VecDeque::new(),
+            moved_at: None,
+            automatic_moves: VecDeque::new(),
+            hold: None,
+            drift: BTreeMap::new(),
+        }
+    }
+
+    /// The appliance that is to be active when there is a choice: the first declared.
+    pub fn preferred(&self) -> Option<&ApplianceName> {
+        self.spec.appliances.first().map(|a| &a.name)
+    }
+
+    /// The declared appliances without the active role, in order of preference.
+    pub fn standbys(&self) -> impl Iterator<Item = &ApplianceName> {
+        let names = self.spec.appliances.iter().map(|a| &a.name);
+        names.filter(|name| self.active.as_ref() != Some(*name))
+    }
+
+    /// The recorded verdict on an appliance; unknown when it is not declared.
+    pub fn verdict(&self, name: &ApplianceName) -> Verdict {
+        self.appliances.get(name).map_or(Verdict::Unknown, |a| a.verdict)
+    }
+
+    /// Whether an appliance is in maintenance.
+    pub fn in_maintenance(&self, name: &ApplianceName) -> bool {
+        self.appliances.get(name).is_some_and(|a| a.maintenance.is_some())
+    }
+
+    /// Automatic moves that still weigh on the flap budget at `time`.
+    pub fn recent_moves(&self, time: WallTime) -> usize {
+        self.automatic_moves.iter().filter(|at| time.since(**at) < self.spec.policy.flap_window).count()
+    }
+
+    /// Whether one more automatic move at `time` would break the flap budget.
+    pub fn flap_budget_spent(&self, time: WallTime) -> bool {
+        let allowed = usize::try_from(self.spec.policy.flap_moves).unwrap_or(usize::MAX);
+        self.recent_moves(time) >= allowed
+    }
+}
+
 /// What the log knows of an appliance.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Appliance {
@@ -83,6 +147,13 @@ pub struct Appliance {
     pub since: WallTime,
     /// In maintenance, and the operator's reason.
     pub maintenance: Option<String>,
+}
+
+impl Appliance {
+    /// An appliance of which nothing is known yet.
+    pub fn unknown(since: WallTime) -> Appliance {
+        Appliance { verdict: Verdict::Unknown, since, maintenance: None }
+    }
 }
 
 /// One requested move, end to end.
@@ -118,6 +189,11 @@ impl Operation {
     /// Whether every step is done.
     pub fn all_done(&self) -> bool {
         self.steps.iter().all(|s| s.done.is_some())
+    }
+
+    /// Whether it has been running for longer than `limit` at `time`.
+    pub fn stalled(&self, time: WallTime, limit: Duration) -> bool {
+        self.ended.is_none() && time.since(self.started) >= limit
     }
 }
 

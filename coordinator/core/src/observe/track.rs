@@ -1,0 +1,104 @@
+//! One probe of one appliance, as one vantage sees it: samples in, verdict out.
+
+use super::Verdict;
+use crate::model::ProbeSpec;
+use crate::text::clip;
+use crate::time::Mono;
+
+/// Turns the samples of one probe into a verdict, with rise and fall thresholds.
+///
+/// Unknown until `rise` passes or `fall` failures came in a row, and again once no sample has
+/// come for longer than three intervals and a timeout.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProbeTrack {
+    spec: ProbeSpec,
+    verdict: Verdict,
+    /// Equal samples in a row up to now.
+    streak: u32,
+    passing: bool,
+    /// The newest sample, or the beginning.
+    newest: Mono,
+    last_pass: Option<Mono>,
+    /// The first failure of the present row of them.
+    failing_since: Option<Mono>,
+    detail: String,
+}
+
+impl ProbeTrack {
+    /// A track that begins at `now` and knows nothing.
+    pub fn new(spec: ProbeSpec, now: Mono) -> Self {
+        ProbeTrack {
+            spec,
+            verdict: Verdict::Unknown,
+            streak: 0,
+            passing: false,
+            newest: now,
+            last_pass: None,
+            failing_since: None,
+            detail: String::new(),
+        }
+    }
+
+    /// Takes in a sample that ended at `now`, and returns the new verdict if it changed.
+    ///
+    /// `detail` is the result in words, for instance `connection refused`. A sample older than
+    /// one already taken in is passed over: attempts may end out of order.
+    pub fn feed(&mut self, pass: bool, detail: &str, now: Mono) -> Option<Verdict> {
+        if now < self.newest {
+            return None;
+        }
+        let before = self.verdict(now);
+        if self.is_stale(now) {
+            self.verdict = Verdict::Unknown;
+            self.streak = 0;
+            self.failing_since = None;
+        }
+        self.streak = if self.passing == pass { self.streak.saturating_add(1) } else { 1 };
+        self.passing = pass;
+        self.newest = now;
+        self.detail = clip(detail);
+        if pass {
+            self.last_pass = Some(now);
+            self.failing_since = None;
+        } else {
+            self.failing_since.get_or_insert(now);
+        }
+        let (needed, verdict) =
+            if pass { (self.spec.rise, Verdict::Up) } else { (self.spec.fall, Verdict::Down) };
+        if self.streak >= needed {
+            self.verdict = verdict;
+        }
+        (self.verdict != before).then_some(self.verdict)
+    }
+
+    /// What is held to be true at `now`.
+    pub fn verdict(&self, now: Mono) -> Verdict {
+        if self.is_stale(now) { Verdict::Unknown } else { self.verdict }
+    }
+
+    /// Whether the newest sample is so old that it says nothing any more.
+    pub fn is_stale(&self, now: Mono) -> bool {
+        now > self.newest.plus(self.spec.interval.saturating_mul(3)).plus(self.spec.timeout)
+    }
+
+    /// The probe that is tracked.
+    pub fn spec(&self) -> &ProbeSpec {
+        &self.spec
+    }
+
+    /// The newest sample that passed.
+    pub fn last_pass(&self) -> Option<Mono> {
+        self.last_pass
+    }
+
+    /// Since when samples have failed without a pass in between.
+    pub fn failing_since(&self) -> Option<Mono> {
+        self.failing_since
+    }
+
+    /// The probe and its newest result, in words.
+    pub fn describe(&self) -> String {
+        let result = if self.detail.is_empty() { "no result yet" } else { &self.detail };
+        clip(&format!("{}: {result}", self.spec.kind))
+    }
+}
