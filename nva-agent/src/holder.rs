@@ -1,0 +1,403 @@
+//! The owner of the lease: one thread that takes in answers, keeps the disk, the interfaces and
+//! the lease in step, and says how things stand.
+//!
+//! A thread of its own, with its own small runtime, so that nothing else in the process delays
+//! the release of a VIP. Level-triggered: every turn compares what is wanted with what is and
+//! does the difference.
+
+use std::future::pending;
+use std::time::Duration;
+
+use coordinator_api::agent::{AgentReply, Instruction, VipAssignment};
+use coordinator_core::ids::Token;
+use coordinator_core::time::Mono;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+use tracing::{error, info, warn};
+
+use crate::announce;
+use crate::clock;
+use crate::lease::{Effect, Lease, Why};
+use crate::standing::Standing;
+use crate::token_store::{StoreError, TokenStore};
+use crate::vip::{Enforcer, Up};
+
+/// The longest sleep. Interfaces are looked at this often, lifetimes are renewed, and a clock
+/// that jumped (the machine was suspended) is noticed.
+const TURN: Duration = Duration::from_millis(250);
+/// After the VIPs could not be put in place, no grant is taken for this long.
+const RETRY_AFTER: Duration = Duration::from_millis(1_000);
+/// Listing the interfaces costs a few hundred microseconds; reports come far more often.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+/// How often a standby makes sure that none of the VIPs is on its interfaces.
+const CLEAR_EVERY: Duration = Duration::from_millis(2_000);
+
+/// A reply, and when its request had left.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) sent_at: Mono,
+    pub(crate) reply: AgentReply,
+}
+
+type Stored = (TokenStore, Result<(), StoreError>);
+
+pub(crate) struct Holder<E> {
+    lease: Lease,
+    enforcer: E,
+    /// Away while a write is under way.
+    store: Option<TokenStore>,
+    writing: Option<JoinHandle<Stored>>,
+    /// What is on disk.
+    remembered: Vec<VipAssignment>,
+    /// What the leader said that the group's VIPs on this appliance are.
+    assigned: Vec<VipAssignment>,
+    ttl: Duration,
+    /// VIPs that may be on the interfaces. While there are any, something is held.
+    maybe_up: Vec<VipAssignment>,
+    up: bool,
+    announce_at: Vec<Mono>,
+    token_wanted: Option<Token>,
+    store_fault: Option<String>,
+    enforce_fault: Option<String>,
+    interface_faults: Vec<String>,
+    not_before: Mono,
+    cleared_at: Option<Mono>,
+    looked_at: Option<Mono>,
+    /// The declaration that `assigned` is from, and when the request for it had left.
+    revision: u64,
+    assigned_at: Option<Mono>,
+    stopping: bool,
+    standing: watch::Sender<Standing>,
+}
+
+impl<E: Enforcer> Holder<E> {
+    pub(crate) fn new(store: TokenStore, enforcer: E, standing: watch::Sender<Standing>) -> Self {
+        let stored = store.stored().clone();
+        Holder {
+            lease: Lease::new(stored.highest),
+            enforcer,
+            store: Some(store),
+            writing: None,
+            remembered: stored.vips.clone(),
+            assigned: Vec::new(),
+            ttl: Duration::MAX,
+            // An earlier life may have left them.
+            maybe_up: stored.vips,
+            up: false,
+            announce_at: Vec::new(),
+            token_wanted: None,
+            store_fault: None,
+            enforce_fault: None,
+            interface_faults: Vec::new(),
+            not_before: Mono::default(),
+            cleared_at: None,
+            looked_at: None,
+            revision: 0,
+            assigned_at: None,
+            stopping: false,
+            standing,
+        }
+    }
+
+    /// Runs until `stop` says so or its sender is gone, and everything is released, or cannot be.
+    pub(crate) async fn run(mut self, mut answers: mpsc::Receiver<Answer>, mut stop: watch::Receiver<bool>) {
+        loop {
+            self.turn().await;
+            if self.stopping && (self.maybe_up.is_empty() || self.enforce_fault.is_some()) {
+                return;
+            }
+            let sleep = tokio::time::sleep(self.sleep_for());
+            tokio::select! {
+                biased;
+                stored = finished(&mut self.writing) => self.on_stored(stored),
+                () = sleep => {}
+                answer = answers.recv() => match answer {
+                    Some(answer) => self.on_answer(answer),
+                    None => self.stop(),
+                },
+                changed = stop.changed() => if changed.is_err() || *stop.borrow() {
+                    self.stop();
+                },
+            }
+        }
+    }
+
+    fn sleep_for(&self) -> Duration {
+        let wakeups = self.lease.next_wakeup().into_iter().chain(self.announce_at.iter().copied());
+        wakeups.min().map_or(TURN, |at| at.since(clock::now())).min(TURN)
+    }
+
+    fn stop(&mut self) {
+        self.stopping = true;
+        if let Some(effect) = self.lease.give_up(Why::Stopping) {
+            self.run_effects(vec![effect]);
+        }
+    }
+
+    fn on_answer(&mut self, Answer { sent_at, reply }: Answer) {
+        let now = clock::now();
+        if self.stopping || reply.instruction == Instruction::NotLeader {
+            return;
+        }
+        if let Instruction::Grant { .. } = reply.instruction
+            && now < self.not_before
+        {
+            return;
+        }
+        self.assign(sent_at, &reply);
+        let effects = self.lease.on_instruction(sent_at, now, reply.instruction);
+        self.run_effects(effects);
+    }
+
+    fn assign(&mut self, sent_at: Mono, reply: &AgentReply) {
+        let group = reply.group.as_ref();
+        // Replies come in any order, and from a leader that does not know yet that it is deposed.
+        let older = self.assigned_at.is_some_and(|at| sent_at < at);
+        if older || group.is_some_and(|group| group.revision < self.revision) {
+            return;
+        }
+        self.assigned_at = Some(sent_at);
+        self.revision = group.map_or(self.revision, |group| group.revision);
+        let vips = group.map_or_else(Vec::new, |group| group.vips.clone());
+        self.ttl = group.map_or(Duration::MAX, |group| Duration::from_millis(group.ttl_ms));
+        if vips != self.assigned {
+            info!(group = group.map(|g| g.name.as_str()), vips = vips.len(), "virtual addresses assigned");
+            self.assigned = vips;
+            self.cleared_at = None;
+            self.looked_at = None;
+            self.enforce_fault = None;
+            self.not_before = Mono::default();
+        }
+    }
+
+    fn run_effects(&mut self, effects: Vec<Effect>) {
+        for effect in effects {
+            match effect {
+                Effect::PersistHighest(token) => self.token_wanted = Some(token),
+                Effect::Acquire(held) => info!(token = held.token.0, "lease acquired"),
+                Effect::Renew(_) => {}
+                Effect::Release(why) => info!(%why, "lease released"),
+                Effect::Refused { token, highest } => {
+                    warn!(token = token.0, highest = highest.0, "a grant with an older token was refused");
+                }
+            }
+        }
+    }
+
+    /// Makes the interfaces, the disk and the standing what they ought to be.
+    async fn turn(&mut self) {
+        let effects = self.lease.on_time(clock::now());
+        self.run_effects(effects);
+        self.write_what_is_missing();
+        self.look_at_interfaces();
+        // Taking away comes first, whatever else there is to do.
+        self.clear_unwanted().await;
+        if let Err(fault) = self.hold_wanted().await {
+            if self.enforce_fault.as_ref() != Some(&fault) {
+                error!(%fault, "the virtual addresses could not be put in place");
+            }
+            self.enforce_fault = Some(fault);
+            self.cannot_enforce();
+            self.clear_unwanted().await;
+        }
+        self.announce();
+        self.publish();
+    }
+
+    fn look_at_interfaces(&mut self) {
+        let now = clock::now();
+        if self.looked_at.is_some_and(|at| now.since(at) < LOOK_EVERY) {
+            return;
+        }
+        self.looked_at = Some(now);
+        let faults = self.enforcer.faults(&self.assigned, self.ttl);
+        if faults != self.interface_faults {
+            for fault in &faults {
+                warn!(%fault, "this appliance cannot hold the virtual addresses");
+            }
+            self.interface_faults = faults;
+        }
+        if !self.interface_faults.is_empty() {
+            self.cannot_enforce();
+        }
+    }
+
+    fn cannot_enforce(&mut self) {
+        self.not_before = clock::now().plus(RETRY_AFTER);
+        if let Some(effect) = self.lease.give_up(Why::CannotEnforce) {
+            self.run_effects(vec![effect]);
+        }
+    }
+
+    fn wanted(&self) -> &[VipAssignment] {
+        if self.lease.holding().is_some() { &self.assigned } else { &[] }
+    }
+
+    async fn clear_unwanted(&mut self) {
+        let wanted = self.wanted().to_vec();
+        if wanted.is_empty() {
+            self.up = false;
+            self.announce_at.clear();
+        }
+        let now = clock::now();
+        let look_again = self.cleared_at.is_none_or(|at| now.since(at) >= CLEAR_EVERY);
+        let mut unwanted: Vec<_> =
+            self.maybe_up.iter().filter(|vip| !wanted.contains(vip)).cloned().collect();
+        if look_again && wanted.is_empty() {
+            unwanted.extend(self.assigned.iter().filter(|vip| !self.maybe_up.contains(vip)).cloned());
+        }
+        if unwanted.is_empty() {
+            return;
+        }
+        match self.enforcer.clear(&unwanted).await {
+            Ok(()) => {
+                self.maybe_up.retain(|vip| wanted.contains(vip));
+                self.cleared_at = Some(now);
+                if now >= self.not_before {
+                    self.enforce_fault = None;
+                }
+            }
+            Err(fault) => {
+                if self.enforce_fault.as_ref() != Some(&fault) {
+                    error!(%fault, "virtual addresses could not be removed");
+                }
+                self.cleared_at = Some(now);
+                self.enforce_fault = Some(fault);
+                self.cannot_enforce();
+            }
+        }
+    }
+
+    async fn hold_wanted(&mut self) -> Result<(), String> {
+        let Some(held) = self.lease.holding() else { return Ok(()) };
+        if !self.assigned.iter().all(|vip| self.remembered.contains(vip)) {
+            // Not before the next life would know what to clear.
+            self.up = false;
+            return Ok(());
+        }
+        for vip in &self.assigned {
+            if !self.maybe_up.contains(vip) {
+                self.maybe_up.push(vip.clone());
+            }
+        }
+        match self.enforcer.hold(&self.assigned, clock::now(), held.deadline).await? {
+            Up::Yes { fresh } => {
+                self.enforce_fault = None;
+                if fresh {
+                    let now = clock::now();
+                    self.announce_at = announce::SCHEDULE.iter().map(|after| now.plus(*after)).collect();
+                }
+                self.up = true;
+            }
+            Up::TooLate => self.up = false,
+        }
+        Ok(())
+    }
+
+    fn announce(&mut self) {
+        let now = clock::now();
+        let before = self.announce_at.len();
+        self.announce_at.retain(|at| *at > now);
+        if self.announce_at.len() < before
+            && let Err(fault) = self.enforcer.announce(&self.assigned)
+        {
+            warn!(%fault, "an announcement was not sent");
+        }
+    }
+
+    fn write_what_is_missing(&mut self) {
+        let mut vips = self.assigned.clone();
+        vips.extend(self.maybe_up.iter().filter(|vip| !self.assigned.contains(vip)).cloned());
+        if self.token_wanted.is_none() {
+            if vips == self.remembered {
+                self.store_fault = None;
+                return;
+            }
+            if self.store_fault.is_some() && clock::now() < self.not_before {
+                return;
+            }
+        }
+        let Some(mut store) = self.store.take() else { return };
+        let highest = self.token_wanted.unwrap_or(self.lease.highest());
+        self.writing = Some(tokio::task::spawn_blocking(move || {
+            let result = store.store(highest, vips);
+            (store, result)
+        }));
+    }
+
+    fn on_stored(&mut self, stored: Option<Stored>) {
+        self.writing = None;
+        let (result, wanted) = match stored {
+            Some((store, result)) => {
+                self.remembered = store.stored().vips.clone();
+                let highest = store.stored().highest;
+                self.store = Some(store);
+                (result.map(|()| highest).map_err(|error| describe(&error)), self.token_wanted.take())
+            }
+            // The writer panicked: it has no way to, and without its store nothing is accepted.
+            None => {
+                (Err("the state directory is lost; restart the agent".to_owned()), self.token_wanted.take())
+            }
+        };
+        let effects = match result {
+            Ok(highest) => {
+                self.store_fault = None;
+                if wanted.is_some() || highest > self.lease.highest() {
+                    self.lease.on_persisted(highest, clock::now())
+                } else {
+                    Vec::new()
+                }
+            }
+            Err(fault) => {
+                if self.store_fault.as_ref() != Some(&fault) {
+                    error!(%fault, "the state could not be stored; no lease is taken");
+                }
+                self.store_fault = Some(fault);
+                self.not_before = clock::now().plus(RETRY_AFTER);
+                self.lease.on_persist_failed()
+            }
+        };
+        self.run_effects(effects);
+    }
+
+    fn publish(&self) {
+        let faults = self.store_fault.iter().chain(&self.enforce_fault).chain(&self.interface_faults);
+        let mut faults: Vec<String> = faults.cloned().collect();
+        faults.dedup();
+        let held = self.lease.holding();
+        let next = Standing {
+            highest: self.lease.highest(),
+            // Whatever may still be on an interface is held, lease or not.
+            holding: held
+                .map(|held| held.token)
+                .or_else(|| (!self.maybe_up.is_empty()).then(|| self.lease.highest())),
+            deadline: held.map(|held| held.deadline),
+            vips_up: self.up && held.is_some(),
+            ttl: (self.ttl < Duration::MAX).then_some(self.ttl),
+            vips: self.assigned.clone(),
+            faults,
+        };
+        self.standing.send_if_modified(|standing| {
+            let worth_telling = standing.differs(&next);
+            *standing = next;
+            worth_telling
+        });
+    }
+}
+
+fn describe(error: &StoreError) -> String {
+    let cause = std::error::Error::source(error);
+    cause.map_or_else(|| error.to_string(), |cause| format!("{error}: {cause}"))
+}
+
+/// The end of the write under way; never, without one. `None` when the writer panicked.
+async fn finished(writing: &mut Option<JoinHandle<Stored>>) -> Option<Stored> {
+    match writing {
+        Some(task) => task.await.ok(),
+        None => pending().await,
+    }
+}
+
+#[cfg(test)]
+#[path = "holder_tests.rs"]
+mod tests;

@@ -1,0 +1,272 @@
+//! The holder with interfaces that are a list in memory.
+
+use std::sync::{Arc, Mutex};
+
+use coordinator_api::agent::AgentGroup;
+use coordinator_core::ids::{ApplianceName, BindingName, GroupName, NodeId};
+use tempfile::TempDir;
+
+use super::*;
+
+const TTL: Duration = Duration::from_millis(600);
+/// Far more than anything here takes.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+#[derive(Debug, Default)]
+struct World {
+    up: Vec<String>,
+    announced: usize,
+    faults: Vec<String>,
+    refuse_to_add: Option<String>,
+    refuse_to_remove: Option<String>,
+}
+
+#[derive(Clone, Default)]
+struct FakeInterfaces(Arc<Mutex<World>>);
+
+impl Enforcer for FakeInterfaces {
+    fn faults(&mut self, vips: &[VipAssignment], _ttl: Duration) -> Vec<String> {
+        if vips.is_empty() { Vec::new() } else { self.0.lock().unwrap().faults.clone() }
+    }
+
+    async fn hold(&mut self, vips: &[VipAssignment], now: Mono, deadline: Mono) -> Result<Up, String> {
+        assert!(now < deadline, "held past the deadline");
+        let mut world = self.0.lock().unwrap();
+        if let Some(fault) = &world.refuse_to_add {
+            return Err(fault.clone());
+        }
+        let before = world.up.len();
+        for vip in vips {
+            let vip = vip.address.to_string();
+            if !world.up.contains(&vip) {
+                world.up.push(vip);
+            }
+        }
+        Ok(Up::Yes { fresh: world.up.len() > before })
+    }
+
+    async fn clear(&mut self, vips: &[VipAssignment]) -> Result<(), String> {
+        let mut world = self.0.lock().unwrap();
+        if let Some(fault) = &world.refuse_to_remove {
+            return Err(fault.clone());
+        }
+        world.up.retain(|up| !vips.iter().any(|vip| vip.address.to_string() == *up));
+        Ok(())
+    }
+
+    fn announce(&mut self, vips: &[VipAssignment]) -> Result<(), String> {
+        self.0.lock().unwrap().announced += vips.len();
+        Ok(())
+    }
+}
+
+/// A holder at work, with the leader's side in the test's hands.
+struct Bench {
+    directory: TempDir,
+    interfaces: FakeInterfaces,
+    answers: mpsc::Sender<Answer>,
+    stop: watch::Sender<bool>,
+    standing: watch::Receiver<Standing>,
+    task: JoinHandle<()>,
+}
+
+impl Bench {
+    fn start(interfaces: FakeInterfaces) -> Self {
+        Self::start_in(tempfile::tempdir().unwrap(), interfaces)
+    }
+
+    fn start_in(directory: TempDir, interfaces: FakeInterfaces) -> Self {
+        let appliance = ApplianceName::new("fw-a").unwrap();
+        let store = TokenStore::open(directory.path(), "c1", &appliance).unwrap();
+        let (answers, answered) = mpsc::channel(8);
+        let (stop, stopped) = watch::channel(false);
+        let (standing, receiver) = watch::channel(Standing::default());
+        let holder = Holder::new(store, interfaces.clone(), standing);
+        let task = tokio::spawn(holder.run(answered, stopped));
+        Bench { directory, interfaces, answers, stop, standing: receiver, task }
+    }
+
+    async fn says(&self, instruction: Instruction, vips: &[&str]) {
+        let group = AgentGroup {
+            name: GroupName::new("dmz").unwrap(),
+            revision: 1,
+            ttl_ms: u64::try_from(TTL.as_millis()).unwrap(),
+            vips: vips.iter().map(|address| vip(address)).collect(),
+        };
+        let reply = AgentReply { node: NodeId(1), leader: Some(NodeId(1)), instruction, group: Some(group) };
+        self.answers.send(Answer { sent_at: clock::now(), reply }).await.unwrap();
+    }
+
+    async fn grants(&self, token: u64, vips: &[&str]) {
+        let ttl_ms = u64::try_from(TTL.as_millis()).unwrap();
+        self.says(Instruction::Grant { token: Token(token), ttl_ms }, vips).await;
+    }
+
+    async fn until(&mut self, what: &str, condition: impl Fn(&Standing) -> bool) -> Standing {
+        let waited = tokio::time::timeout(PATIENCE, self.standing.wait_for(|s| condition(s))).await;
+        waited.unwrap_or_else(|_| panic!("not in time: {what}")).unwrap().clone()
+    }
+
+    fn up(&self) -> Vec<String> {
+        self.interfaces.0.lock().unwrap().up.clone()
+    }
+
+    async fn stop(self) -> TempDir {
+        self.stop.send_replace(true);
+        tokio::time::timeout(PATIENCE, self.task).await.unwrap().unwrap();
+        self.directory
+    }
+}
+
+fn vip(address: &str) -> VipAssignment {
+    VipAssignment {
+        binding: BindingName::new("front").unwrap(),
+        address: address.parse().unwrap(),
+        prefix_len: 24,
+        interface: "eth0".to_owned(),
+    }
+}
+
+#[tokio::test]
+async fn a_grant_brings_the_vips_up_and_standby_takes_them_down() {
+    let mut bench = Bench::start(FakeInterfaces::default());
+    bench.grants(5, &["10.0.0.9", "fd00::9"]).await;
+    let standing = bench.until("up", |s| s.vips_up).await;
+    assert_eq!((standing.highest, standing.holding), (Token(5), Some(Token(5))));
+    assert_eq!(bench.up(), ["10.0.0.9", "fd00::9"]);
+    bench.says(Instruction::Standby { token: Token(6) }, &["10.0.0.9", "fd00::9"]).await;
+    let standing = bench.until("down", |s| s.highest == Token(6)).await;
+    assert_eq!(standing.holding, None);
+    assert_eq!(bench.up(), [""; 0]);
+    assert!(bench.interfaces.0.lock().unwrap().announced >= 2);
+    bench.stop().await;
+}
+
+#[tokio::test]
+async fn without_renewals_the_vips_go_before_the_deadline() {
+    let mut bench = Bench::start(FakeInterfaces::default());
+    let granted = clock::now();
+    bench.grants(5, &["10.0.0.9"]).await;
+    bench.until("up", |s| s.vips_up).await;
+    bench.until("down", |s| s.holding.is_none()).await;
+    assert_eq!(bench.up(), [""; 0]);
+    let took = clock::now().since(granted);
+    // Released a tenth early, so late by more than that is late.
+    assert!(took >= TTL - TTL / 10 && took < TTL + Duration::from_millis(200), "{took:?}");
+    bench.stop().await;
+}
+
+#[tokio::test]
+async fn a_group_without_vips_holds_the_role_alone() {
+    let mut bench = Bench::start(FakeInterfaces::default());
+    bench.grants(5, &[]).await;
+    let standing = bench.until("held", |s| s.holding == Some(Token(5))).await;
+    assert_eq!(standing.faults, [""; 0]);
+    bench.stop().await;
+}
+
+#[tokio::test]
+async fn a_fault_of_an_interface_keeps_the_lease_away() {
+    let interfaces = FakeInterfaces::default();
+    interfaces.0.lock().unwrap().faults.push("eth0 is down".to_owned());
+    let mut bench = Bench::start(interfaces);
+    bench.grants(5, &["10.0.0.9"]).await;
+    let standing = bench.until("told", |s| !s.faults.is_empty()).await;
+    assert_eq!((standing.holding, standing.vips_up), (None, false));
+    assert_eq!(standing.faults, ["eth0 is down"]);
+    bench.grants(5, &["10.0.0.9"]).await;
+    bench.grants(5, &["10.0.0.9"]).await;
+    assert_eq!(bench.up(), [""; 0]);
+    bench.stop().await;
+}
+
+#[tokio::test]
+async fn a_link_that_goes_down_gives_up_the_lease() {
+    let mut bench = Bench::start(FakeInterfaces::default());
+    bench.grants(5, &["10.0.0.9"]).await;
+    bench.until("up", |s| s.vips_up).await;
+    bench.interfaces.0.lock().unwrap().faults.push("eth0 has no carrier".to_owned());
+    let standing = bench.until("given up", |s| s.holding.is_none()).await;
+    assert_eq!(standing.faults, ["eth0 has no carrier"]);
+    assert_eq!(bench.up(), [""; 0]);
+    bench.stop().await;
+}
+
+#[tokio::test]
+async fn what_cannot_be_added_is_never_reported_as_held() {
+    let interfaces = FakeInterfaces::default();
+    interfaces.0.lock().unwrap().refuse_to_add = Some("not permitted".to_owned());
+    let mut bench = Bench::start(interfaces);
+    bench.grants(5, &["10.0.0.9"]).await;
+    let standing = bench.until("told", |s| !s.faults.is_empty()).await;
+    assert_eq!((standing.holding, standing.vips_up), (None, false));
+    bench.stop().await;
+}
+
+#[tokio::test]
+async fn what_cannot_be_removed_is_reported_as_held() {
+    let mut bench = Bench::start(FakeInterfaces::default());
+    bench.grants(5, &["10.0.0.9"]).await;
+    bench.until("up", |s| s.vips_up).await;
+    bench.interfaces.0.lock().unwrap().refuse_to_remove = Some("netlink hangs".to_owned());
+    bench.says(Instruction::Standby { token: Token(6) }, &["10.0.0.9"]).await;
+    let standing = bench.until("told", |s| s.highest == Token(6) && !s.faults.is_empty()).await;
+    assert_eq!((standing.holding, standing.vips_up), (Some(Token(6)), false));
+    bench.interfaces.0.lock().unwrap().refuse_to_remove = None;
+    bench.until("removed after all", |s| s.holding.is_none() && s.faults.is_empty()).await;
+    bench.stop().await;
+}
+
+#[tokio::test]
+async fn what_an_earlier_life_left_is_cleared_before_anything_else() {
+    let mut bench = Bench::start(FakeInterfaces::default());
+    bench.grants(5, &["10.0.0.9"]).await;
+    bench.until("up", |s| s.vips_up).await;
+    // Killed: nothing is released.
+    bench.task.abort();
+    let Bench { directory, interfaces, task, .. } = bench;
+    assert!(task.await.unwrap_err().is_cancelled());
+    let mut bench = Bench::start_in(directory, interfaces);
+    let standing = bench.until("started", |s| s.highest == Token(5)).await;
+    assert_eq!(standing.holding, None);
+    assert_eq!(bench.up(), [""; 0]);
+    bench.stop().await;
+}
+
+#[tokio::test]
+async fn an_address_that_is_no_longer_declared_goes() {
+    let mut bench = Bench::start(FakeInterfaces::default());
+    bench.grants(5, &["10.0.0.9", "10.0.0.8"]).await;
+    bench.until("up", |s| s.vips_up && s.vips.len() == 2).await;
+    bench.grants(5, &["10.0.0.8", "10.0.0.7"]).await;
+    bench.until("changed", |s| s.vips_up && s.vips == [vip("10.0.0.8"), vip("10.0.0.7")]).await;
+    assert_eq!(bench.up(), ["10.0.0.8", "10.0.0.7"]);
+    bench.stop().await;
+}
+
+#[tokio::test]
+async fn a_full_disk_keeps_the_lease_away_until_there_is_room() {
+    let mut bench = Bench::start(FakeInterfaces::default());
+    let obstacle = bench.directory.path().join("agent.state.new");
+    std::fs::create_dir(&obstacle).unwrap();
+    bench.grants(5, &["10.0.0.9"]).await;
+    let standing = bench.until("told", |s| !s.faults.is_empty()).await;
+    assert_eq!((standing.highest, standing.holding), (Token::NONE, None));
+    assert!(standing.faults[0].contains("agent.state.new"), "{:?}", standing.faults);
+    std::fs::remove_dir(&obstacle).unwrap();
+    bench.until("room again", |s| s.faults.is_empty()).await;
+    bench.grants(5, &["10.0.0.9"]).await;
+    bench.until("up", |s| s.vips_up).await;
+    bench.stop().await;
+}
+
+#[tokio::test]
+async fn stopping_releases() {
+    let mut bench = Bench::start(FakeInterfaces::default());
+    bench.grants(5, &["10.0.0.9"]).await;
+    bench.until("up", |s| s.vips_up).await;
+    let (interfaces, standing) = (bench.interfaces.clone(), bench.standing.clone());
+    bench.stop().await;
+    assert_eq!(interfaces.0.lock().unwrap().up, [""; 0]);
+    assert_eq!(standing.borrow().holding, None);
+}

@@ -1,0 +1,158 @@
+//! Reports to the coordinators: one task for each, so that one that hangs delays no other.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use coordinator_api::agent::{AgentReply, AgentReport, MAX_BODY, REPORT_PATH};
+use coordinator_core::ids::{ApplianceName, NodeId};
+use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
+use tracing::{info, warn};
+
+use crate::clock;
+use crate::contacts::Contacts;
+use crate::holder::Answer;
+use crate::service::{Coordinator, LONGEST_INTERVAL, SHORTEST_INTERVAL};
+use crate::standing::Standing;
+
+/// A report waits at most this long for its reply, or a third of the lease where that is less,
+/// but long enough for a TLS handshake on a busy machine.
+const LONGEST_WAIT: Duration = Duration::from_millis(1_000);
+const SHORTEST_WAIT: Duration = Duration::from_millis(250);
+/// Most faults in a report, and most characters of each: far below [`MAX_BODY`].
+const MAX_FAULTS: usize = 32;
+const MAX_FAULT_CHARS: usize = 500;
+
+/// What every report of this life has in common.
+#[derive(Debug)]
+pub(crate) struct Life {
+    pub(crate) appliance: ApplianceName,
+    pub(crate) boot: u64,
+    pub(crate) seq: AtomicU64,
+    pub(crate) interval: Duration,
+}
+
+/// Why a report was not answered.
+#[derive(Debug, thiserror::Error)]
+enum ReportError {
+    #[error("no reply within {} ms", .0.as_millis())]
+    Timeout(Duration),
+    #[error("{}", chain(.0))]
+    Http(#[from] reqwest::Error),
+    #[error("status {0}")]
+    Status(u16),
+    #[error("the reply is longer than {MAX_BODY} bytes")]
+    TooLong,
+    #[error("the reply is not understood: {0}")]
+    Garbled(#[from] serde_json::Error),
+    #[error("node {found} answers there; correct `coordinators` in the agent's configuration")]
+    OtherNode { found: NodeId },
+}
+
+/// One coordinator's task.
+pub(crate) struct Reporter {
+    pub(crate) coordinator: Coordinator,
+    pub(crate) client: reqwest::Client,
+    pub(crate) life: Arc<Life>,
+    pub(crate) standing: watch::Receiver<Standing>,
+    pub(crate) answers: mpsc::Sender<Answer>,
+    pub(crate) contacts: Contacts,
+    /// Turns true once everything is released: one more report, and the end.
+    pub(crate) closing: watch::Receiver<bool>,
+}
+
+impl Reporter {
+    /// Reports at every interval, and at once when something changed.
+    pub(crate) async fn run(mut self) {
+        loop {
+            // Read before the snapshot, so that the last report has the last standing.
+            let closing = *self.closing.borrow_and_update();
+            let started = Instant::now();
+            let standing = self.standing.borrow_and_update().clone();
+            let ttl = standing.ttl.unwrap_or(LONGEST_INTERVAL * 8);
+            let interval = self.life.interval.min(ttl / 8).clamp(SHORTEST_INTERVAL, LONGEST_INTERVAL);
+            let wait = (ttl / 3).clamp(SHORTEST_WAIT, LONGEST_WAIT);
+            let sent_at = clock::now();
+            let reply = tokio::time::timeout(wait, self.report(standing)).await;
+            let reply = reply.unwrap_or(Err(ReportError::Timeout(wait)));
+            self.note(&reply);
+            if let Ok(reply) = reply {
+                // A full queue means that the holder is busy; the next reply says the same.
+                let _ = self.answers.try_send(Answer { sent_at, reply });
+            }
+            if closing {
+                return;
+            }
+            tokio::select! {
+                () = tokio::time::sleep_until(started + interval) => {}
+                changed = self.standing.changed() => if changed.is_err() {
+                    // The holder is gone: only the last report is left to send.
+                    let _ = self.closing.wait_for(|closing| *closing).await;
+                },
+                _ = self.closing.changed() => {}
+            }
+        }
+    }
+
+    async fn report(&self, standing: Standing) -> Result<AgentReply, ReportError> {
+        let cut = |fault: String| fault.chars().take(MAX_FAULT_CHARS).collect();
+        let report = AgentReport {
+            appliance: self.life.appliance.clone(),
+            boot: self.life.boot,
+            seq: self.life.seq.fetch_add(1, Ordering::Relaxed) + 1,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            highest: standing.highest,
+            holding: standing.holding,
+            vips_up: standing.vips_up,
+            faults: standing.faults.into_iter().take(MAX_FAULTS).map(cut).collect(),
+        };
+        let url = format!("{}{REPORT_PATH}", self.coordinator.base_url);
+        let mut response = self.client.post(url).json(&report).send().await?;
+        if !response.status().is_success() {
+            return Err(ReportError::Status(response.status().as_u16()));
+        }
+        let mut body = Vec::new();
+        while let Some(chunk) = response.chunk().await? {
+            body.extend_from_slice(&chunk);
+            if body.len() > MAX_BODY {
+                return Err(ReportError::TooLong);
+            }
+        }
+        let reply: AgentReply = serde_json::from_slice(&body)?;
+        if reply.node == self.coordinator.node {
+            Ok(reply)
+        } else {
+            Err(ReportError::OtherNode { found: reply.node })
+        }
+    }
+
+    /// Keeps the contact up to date, and logs when it changes.
+    fn note(&self, reply: &Result<AgentReply, ReportError>) {
+        let node = self.coordinator.node;
+        match reply {
+            Ok(reply) => {
+                if self.contacts.answered(node, clock::now(), reply.leader) {
+                    info!(node = node.0, "coordinator reached");
+                }
+            }
+            Err(error) => {
+                let error = error.to_string();
+                if self.contacts.failed(node, &error) {
+                    warn!(node = node.0, %error, "coordinator not reached");
+                }
+            }
+        }
+    }
+}
+
+/// An HTTP client's error with its causes: the cause is what an operator needs.
+fn chain(error: &reqwest::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}

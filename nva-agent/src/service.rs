@@ -1,0 +1,285 @@
+//! The agent as a whole: its options, its life, and the view from outside.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::thread;
+use std::time::Duration;
+
+use coordinator_core::ids::{ApplianceName, NodeId, Token};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinSet;
+use tracing::{info, warn};
+
+use crate::contacts::{Contact, Contacts};
+use crate::health::{self, HealthOptions};
+use crate::holder::{Answer, Holder};
+use crate::reporter::{Life, Reporter};
+use crate::standing::Standing;
+use crate::token_store::{StoreError, TokenStore};
+use crate::vip::{AddressLifetimes, AllowedInterfaces};
+
+/// The shortest interval between two reports to a coordinator.
+pub const SHORTEST_INTERVAL: Duration = Duration::from_millis(20);
+/// The longest interval between two reports to a coordinator.
+pub const LONGEST_INTERVAL: Duration = Duration::from_millis(1_000);
+/// The default interval.
+pub const DEFAULT_INTERVAL: Duration = Duration::from_millis(100);
+
+/// Replies waiting for the holder. Each coordinator has at most one on its way, so this is full
+/// only when the holder hangs, and then more would not help.
+const QUEUE: usize = 64;
+/// How long a graceful stop waits for the last reports, and for the VIPs to be gone before that.
+const LAST_WORDS: Duration = Duration::from_millis(1_000);
+
+/// A coordinator to report to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Coordinator {
+    /// Its id; a reply from any other node is refused.
+    pub node: NodeId,
+    /// `https://` with the node's name and its cluster port, without a slash at the end.
+    pub base_url: String,
+}
+
+/// What an agent needs to run.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The cluster's id: a state directory of another cluster is refused.
+    pub cluster: String,
+    /// The appliance's name, as in the agent's certificate.
+    pub appliance: ApplianceName,
+    /// One or more.
+    pub coordinators: Vec<Coordinator>,
+    /// With the agent's certificate and the cluster's authority.
+    pub client: reqwest::Client,
+    /// For the highest token and the VIPs to clear; made if it is missing.
+    pub state_dir: PathBuf,
+    /// Where VIPs may go.
+    pub interfaces: AllowedInterfaces,
+    /// From one report to the next; at most an eighth of the lease is used. Bounds
+    /// [`SHORTEST_INTERVAL`] and [`LONGEST_INTERVAL`], default [`DEFAULT_INTERVAL`].
+    pub report_interval: Duration,
+    /// `None` serves no health endpoint.
+    pub health: Option<HealthOptions>,
+}
+
+/// Why an agent does not start, or ends.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The state directory cannot be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The health endpoint's address is taken or not on this machine.
+    #[error("could not listen on {address} for the health endpoint; choose another `health` address")]
+    Listen {
+        /// The configured address.
+        address: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The thread that owns the lease could not start.
+    #[error("could not start the thread that holds the lease")]
+    Thread(#[source] io::Error),
+    /// The thread that owns the lease ended by itself: a defect. The kernel removes the VIPs.
+    #[error("the thread that holds the lease ended unexpectedly; please report this with the log")]
+    HolderEnded,
+}
+
+/// An agent, ready to run. It has its state directory locked and its port bound.
+#[derive(Debug)]
+pub struct Agent {
+    options: Options,
+    store: TokenStore,
+    health: Option<(TcpListener, HealthOptions)>,
+    standing: watch::Sender<Standing>,
+    handle: Handle,
+}
+
+/// The view from outside. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Handle {
+    appliance: ApplianceName,
+    standing: watch::Receiver<Standing>,
+    contacts: Contacts,
+    health: Option<SocketAddr>,
+}
+
+impl Handle {
+    /// The appliance's name.
+    pub fn appliance(&self) -> &ApplianceName {
+        &self.appliance
+    }
+
+    /// How things stand now.
+    pub fn standing(&self) -> Standing {
+        self.standing.borrow().clone()
+    }
+
+    /// To wait for a change of how things stand. Renewals alone wake nobody.
+    pub fn watch(&self) -> watch::Receiver<Standing> {
+        self.standing.clone()
+    }
+
+    /// Which coordinators answer.
+    pub fn coordinators(&self) -> BTreeMap<NodeId, Contact> {
+        self.contacts.snapshot()
+    }
+
+    /// Where the health endpoint listens.
+    pub fn health_address(&self) -> Option<SocketAddr> {
+        self.health
+    }
+}
+
+impl Agent {
+    /// Locks and reads the state directory and binds the health endpoint. Blocks on the disk.
+    ///
+    /// # Errors
+    /// See [`Error`]: nothing is changed on the interfaces, and nothing was reported.
+    pub fn new(options: Options) -> Result<Self, Error> {
+        let store = TokenStore::open(&options.state_dir, &options.cluster, &options.appliance)?;
+        let health = match options.health.clone() {
+            Some(health) => {
+                let listen = |source| Error::Listen { address: health.listen, source };
+                let listener = TcpListener::bind(health.listen).map_err(listen)?;
+                listener.set_nonblocking(true).map_err(listen)?;
+                Some((listener, health))
+            }
+            None => None,
+        };
+        let stored = store.stored();
+        let (standing, receiver) = watch::channel(Standing {
+            highest: stored.highest,
+            // What an earlier life may have left is held until it is cleared.
+            holding: (!stored.vips.is_empty()).then_some(stored.highest),
+            ..Standing::default()
+        });
+        let handle = Handle {
+            appliance: options.appliance.clone(),
+            standing: receiver,
+            contacts: Contacts::new(options.coordinators.iter().map(|c| c.node)),
+            health: health.as_ref().and_then(|(listener, _)| listener.local_addr().ok()),
+        };
+        Ok(Agent { options, store, health, standing, handle })
+    }
+
+    /// The view from outside.
+    pub fn handle(&self) -> Handle {
+        self.handle.clone()
+    }
+
+    /// Runs until `shutdown` turns true or its sender is gone, then releases everything, tells
+    /// the coordinators (for a second at most) and returns.
+    ///
+    /// # Errors
+    /// [`Error::Thread`] and [`Error::HolderEnded`].
+    pub async fn run(self, shutdown: watch::Receiver<bool>) -> Result<(), Error> {
+        let Agent { options, store, health, standing, handle } = self;
+        info!(appliance = %options.appliance, highest = store.stored().highest.0, "nva-agent starts");
+        let (answers, answered) = mpsc::channel(QUEUE);
+        let mut holder =
+            spawn_holder(store, options.interfaces.clone(), standing, answered, shutdown.clone())?;
+
+        let (closing, closed) = watch::channel(false);
+        let mut reporters = spawn_reporters(&options, &handle, &answers, &closed);
+        let health =
+            health.map(|(listener, options)| tokio::spawn(health::serve(listener, options, handle.clone())));
+
+        let stopped = wait_for_holder(&mut holder, shutdown).await;
+        closing.send_replace(true);
+        let last_words = async { while reporters.join_next().await.is_some() {} };
+        if tokio::time::timeout(LAST_WORDS, last_words).await.is_err() {
+            warn!("not every coordinator took the last report in time");
+        }
+        if let Some(health) = health {
+            health.abort();
+        }
+        info!("nva-agent stops");
+        stopped
+    }
+}
+
+fn spawn_reporters(
+    options: &Options,
+    handle: &Handle,
+    answers: &mpsc::Sender<Answer>,
+    closing: &watch::Receiver<bool>,
+) -> JoinSet<()> {
+    let life = Arc::new(Life {
+        appliance: options.appliance.clone(),
+        boot: rand::random(),
+        seq: AtomicU64::new(0),
+        interval: options.report_interval,
+    });
+    let mut reporters = JoinSet::new();
+    for coordinator in &options.coordinators {
+        let reporter = Reporter {
+            coordinator: coordinator.clone(),
+            client: options.client.clone(),
+            life: life.clone(),
+            standing: handle.watch(),
+            answers: answers.clone(),
+            contacts: handle.contacts.clone(),
+            closing: closing.clone(),
+        };
+        reporters.spawn(reporter.run());
+    }
+    reporters
+}
+
+/// Starts the thread that owns the lease. The receiver resolves when it ends.
+fn spawn_holder(
+    store: TokenStore,
+    interfaces: AllowedInterfaces,
+    standing: watch::Sender<Standing>,
+    answers: mpsc::Receiver<Answer>,
+    stop: watch::Receiver<bool>,
+) -> Result<oneshot::Receiver<io::Result<()>>, Error> {
+    let (ended, end) = oneshot::channel();
+    let body = move || {
+        let result = tokio::runtime::Builder::new_current_thread().enable_all().build().and_then(|runtime| {
+            runtime.block_on(async {
+                let enforcer = AddressLifetimes::new(interfaces)?;
+                Holder::new(store, enforcer, standing).run(answers, stop).await;
+                Ok(())
+            })
+        });
+        // Nobody waits any more when the whole agent was dropped.
+        let _ = ended.send(result);
+    };
+    thread::Builder::new().name("nva-lease".to_owned()).spawn(body).map_err(Error::Thread)?;
+    Ok(end)
+}
+
+async fn wait_for_holder(
+    holder: &mut oneshot::Receiver<io::Result<()>>,
+    mut shutdown: watch::Receiver<bool>,
+) -> Result<(), Error> {
+    let ended = tokio::select! {
+        ended = &mut *holder => ended,
+        // An error means that the sender is gone, which also asks to stop.
+        _ = shutdown.wait_for(|stop| *stop) => match tokio::time::timeout(LAST_WORDS, holder).await {
+            Ok(ended) => ended,
+            Err(_) => {
+                warn!("the virtual addresses are not confirmed as removed; the kernel removes them within the lease");
+                return Ok(());
+            }
+        },
+    };
+    match ended {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(error)) => Err(Error::Thread(error)),
+        Err(_) => Err(Error::HolderEnded),
+    }
+}
+
+/// The highest token on disk: for diagnosis.
+impl Agent {
+    /// The highest token that an earlier life accepted.
+    pub fn highest(&self) -> Token {
+        self.store.stored().highest
+    }
+}

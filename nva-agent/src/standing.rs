@@ -1,0 +1,34 @@
+//! How things stand on this appliance: what the reports and the health endpoint say.
+
+use std::time::Duration;
+
+use coordinator_api::agent::VipAssignment;
+use coordinator_core::ids::Token;
+use coordinator_core::time::Mono;
+
+/// How things stand.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// The highest token on disk.
+    pub highest: Token,
+    /// The token of what is held. `None` promises that no VIP is on an interface.
+    pub holding: Option<Token>,
+    /// When the lease ends without another renewal, on this machine's clock since boot.
+    pub deadline: Option<Mono>,
+    /// The lease is held and all VIPs are on the interfaces.
+    pub vips_up: bool,
+    /// The group's lease, once a leader said so.
+    pub ttl: Option<Duration>,
+    /// What to hold under the lease.
+    pub vips: Vec<VipAssignment>,
+    /// What keeps this appliance from carrying traffic.
+    pub faults: Vec<String>,
+}
+
+impl Standing {
+    /// Whether a coordinator ought to hear of the difference at once: a renewal is none.
+    pub(crate) fn differs(&self, other: &Standing) -> bool {
+        let told = |s: &Standing| (s.highest, s.holding, s.vips_up);
+        told(self) != told(other) || self.faults != other.faults || self.ttl != other.ttl
+    }
+}
