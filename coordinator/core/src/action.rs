@@ -107,6 +107,3 @@ pub fn desired(state: &State) -> Vec<Desired> {
         })
         .collect()
 }
-
-#[cfg(test)]
-mod tests;

@@ -107,6 +107,3 @@ impl Log {
         });
     }
 }
-
-#[cfg(test)]
-mod tests;

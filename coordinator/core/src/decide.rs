@@ -120,6 +120,3 @@ pub fn admit(
 ) -> Result<StartOperation, Vec<Reason>> {
     request::admit(state, observations, now, request)
 }
-
-#[cfg(test)]
-mod tests;

@@ -62,14 +62,15 @@ pub enum WaitReason {
 pub struct LeaseTable {
     /// Not earlier than the election: earlier leaders' grants count from before it.
     elected_at: Mono,
-    /// The latest deadline that this leader granted, on its own clock.
-    granted: BTreeMap<(GroupName, ApplianceName), Mono>,
+    /// When the latest lease that this leader granted is over everywhere, on its own clock:
+    /// fixed at the grant, so that a later declaration of another lease time changes nothing.
+    over: BTreeMap<(GroupName, ApplianceName), Mono>,
 }
 
 impl LeaseTable {
     /// A table for a leader that learned of its election at `elected_at`.
     pub fn new(elected_at: Mono) -> Self {
-        LeaseTable { elected_at, granted: BTreeMap::new() }
+        LeaseTable { elected_at, over: BTreeMap::new() }
     }
 
     /// Answers an agent of `group`, and remembers what was granted.
@@ -88,26 +89,26 @@ impl LeaseTable {
         if group.unreleased.keys().any(|holder| holder != asker) {
             return Answer::Wait { because: WaitReason::EarlierHolder };
         }
-        let Some(deadline) = quorum_acked_at.map(|t_q| t_q.plus(group.spec.lease.ttl)) else {
+        let lease = &group.spec.lease;
+        // A time read a moment after `now` must not lengthen the lease beyond its ttl.
+        let Some(t_q) = quorum_acked_at.map(|t_q| t_q.min(now)) else {
             return Answer::Wait { because: WaitReason::QuorumTooOld };
         };
-        let ttl = deadline.since(now);
+        let ttl = t_q.plus(lease.ttl).since(now);
         if ttl.is_zero() {
             return Answer::Wait { because: WaitReason::QuorumTooOld };
         }
-        let newest = self.granted.entry((group.spec.name.clone(), asker.clone())).or_default();
-        *newest = (*newest).max(deadline);
+        let over = self.over.entry((group.spec.name.clone(), asker.clone())).or_default();
+        *over = (*over).max(t_q.plus(lease.wait()));
         Answer::Grant { token: group.token, ttl }
     }
 
     /// When, on this leader's clock, every lease that any leader can have given `holder` is over.
     pub fn over_at(&self, group: &Group, holder: &ApplianceName) -> Mono {
-        let lease = &group.spec.lease;
-        // `wait` is the ttl stretched by the drift bound: measured from the start of the lease.
-        let earlier_leaders = self.elected_at.plus(lease.wait());
-        let key = (group.spec.name.clone(), holder.clone());
-        let own = self.granted.get(&key).map(|until| until.minus(lease.ttl).plus(lease.wait()));
-        own.map_or(earlier_leaders, |own| own.max(earlier_leaders))
+        // From an instant after every earlier leader's newest `t_q`.
+        let earlier_leaders = self.elected_at.plus(group.spec.lease.wait());
+        let own = self.over.get(&(group.spec.name.clone(), holder.clone()));
+        own.map_or(earlier_leaders, |own| earlier_leaders.max(*own))
     }
 }
 

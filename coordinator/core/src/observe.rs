@@ -92,6 +92,3 @@ impl VantageReport {
         self.sights.iter().find(|s| s.appliance == *appliance)
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -164,6 +164,3 @@ fn policy(faults: &mut Faults, spec: &GroupSpec) {
 fn same_subnet(a: IpAddr, b: IpAddr, prefix_len: u8) -> bool {
     ipnet::IpNet::new(a, prefix_len).is_ok_and(|net| net.contains(&b))
 }
-
-#[cfg(test)]
-mod tests;

@@ -16,8 +16,7 @@ pub struct ProbeTrack {
     /// Equal samples in a row up to now.
     streak: u32,
     passing: bool,
-    /// The newest sample, or the beginning.
-    newest: Mono,
+    newest: Option<Mono>,
     last_pass: Option<Mono>,
     /// The first failure of the present row of them.
     failing_since: Option<Mono>,
@@ -25,14 +24,14 @@ pub struct ProbeTrack {
 }
 
 impl ProbeTrack {
-    /// A track that begins at `now` and knows nothing.
-    pub fn new(spec: ProbeSpec, now: Mono) -> Self {
+    /// A track that knows nothing yet.
+    pub fn new(spec: ProbeSpec) -> Self {
         ProbeTrack {
             spec,
             verdict: Verdict::Unknown,
             streak: 0,
             passing: false,
-            newest: now,
+            newest: None,
             last_pass: None,
             failing_since: None,
             detail: String::new(),
@@ -44,7 +43,7 @@ impl ProbeTrack {
     /// `detail` is the result in words, for instance `connection refused`. A sample older than
     /// one already taken in is passed over: attempts may end out of order.
     pub fn feed(&mut self, pass: bool, detail: &str, now: Mono) -> Option<Verdict> {
-        if now < self.newest {
+        if self.newest.is_some_and(|newest| now < newest) {
             return None;
         }
         let before = self.verdict(now);
@@ -55,7 +54,7 @@ impl ProbeTrack {
         }
         self.streak = if self.passing == pass { self.streak.saturating_add(1) } else { 1 };
         self.passing = pass;
-        self.newest = now;
+        self.newest = Some(now);
         self.detail = clip(detail);
         if pass {
             self.last_pass = Some(now);
@@ -78,7 +77,8 @@ impl ProbeTrack {
 
     /// Whether the newest sample is so old that it says nothing any more.
     pub fn is_stale(&self, now: Mono) -> bool {
-        now > self.newest.plus(self.spec.interval.saturating_mul(3)).plus(self.spec.timeout)
+        let lifetime = self.spec.interval.saturating_mul(3).saturating_add(self.spec.timeout);
+        self.newest.is_some_and(|newest| now > newest.plus(lifetime))
     }
 
     /// The probe that is tracked.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{ProbeTrack, Sight, Verdict};
 use crate::ids::{ApplianceName, ProbeName};
-use crate::model::ApplianceSpec;
+use crate::model::{ApplianceSpec, ProbeSpec};
 use crate::state::State;
 use crate::time::Mono;
 
@@ -12,6 +12,8 @@ use crate::time::Mono;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Watch {
     appliances: BTreeMap<ApplianceName, BTreeMap<ProbeName, ProbeTrack>>,
+    /// The verdicts after the newest sample.
+    told: BTreeMap<ApplianceName, Verdict>,
 }
 
 impl Watch {
@@ -22,26 +24,35 @@ impl Watch {
 
     /// Follows the declarations in `state`. What is unchanged keeps what it has seen; a changed
     /// probe begins anew.
-    pub fn follow(&mut self, state: &State, now: Mono) {
+    pub fn declare(&mut self, state: &State) {
         let declared = state.groups.values().flat_map(|g| &g.spec.appliances);
         let mut before = std::mem::take(&mut self.appliances);
         for appliance in declared {
             let tracks = before.remove(&appliance.name).unwrap_or_default();
-            self.appliances.insert(appliance.name.clone(), renewed(tracks, appliance, now));
+            self.appliances.insert(appliance.name.clone(), renewed(tracks, appliance));
         }
     }
 
-    /// Takes in a sample that ended at `now`, and returns the probe's new verdict if it changed.
-    /// A sample of a probe that is no longer declared is passed over.
+    /// Takes in a sample that ended at `now`, and returns whether any of the
+    /// [`sights`](Watch::sights) has another verdict since: the leader is to be told at once. A
+    /// sample of a probe that is not declared is passed over.
     pub fn feed(
         &mut self,
         appliance: &ApplianceName,
         probe: &ProbeName,
         pass: bool,
-        detail: &str,
+        detail: impl AsRef<str>,
         now: Mono,
-    ) -> Option<Verdict> {
-        self.appliances.get_mut(appliance)?.get_mut(probe)?.feed(pass, detail, now)
+    ) -> bool {
+        let Some(track) = self.appliances.get_mut(appliance).and_then(|tracks| tracks.get_mut(probe)) else {
+            return false;
+        };
+        track.feed(pass, detail.as_ref(), now);
+        // One appliance's sample may settle another's verdict, so all are compared.
+        let sights = self.sights(now);
+        let verdicts = sights.into_iter().map(|s| (s.appliance, s.verdict)).collect();
+        let before = std::mem::replace(&mut self.told, verdicts);
+        before != self.told
     }
 
     /// Every probe that is watched.
@@ -81,11 +92,10 @@ impl Watch {
 fn renewed(
     mut before: BTreeMap<ProbeName, ProbeTrack>,
     appliance: &ApplianceSpec,
-    now: Mono,
 ) -> BTreeMap<ProbeName, ProbeTrack> {
-    let kept = |spec: &crate::model::ProbeSpec| {
+    let kept = |spec: &ProbeSpec| {
         let same = before.remove(&spec.name).filter(|track| track.spec() == spec);
-        (spec.name.clone(), same.unwrap_or_else(|| ProbeTrack::new(spec.clone(), now)))
+        (spec.name.clone(), same.unwrap_or_else(|| ProbeTrack::new(spec.clone())))
     };
     appliance.probes.iter().map(kept).collect()
 }

@@ -1,0 +1,323 @@
+//! The commands of a story, and the small cluster that they drive.
+//!
+//! | command | what it does |
+//! | --- | --- |
+//! | `group NAME APPLIANCE.. KIND.. [key=value..]` | an operator declares a group |
+//! | `at TIME` | the clock moves on; every vantage that is not silent reports again |
+//! | `see [N..] (APPLIANCE VERDICT)..` | these vantages, or all, see this from now on |
+//! | `silent N..`, `heard N..` | these vantages' reports stop, and come again |
+//! | `leader N` | another leader: it has the log and no reports |
+//! | `no leader` | nobody decides; what the vantages see is lost |
+//! | `step BINDING done\|failed [error..]` | the leader records an attempt |
+//! | `released APPLIANCE confirmed\|expired` | the leader records a proof |
+//! | `switchover`, `force`, `failback` `[to APPLIANCE]` | an operator asks for a move |
+//! | `mode`, `maintenance`, `freeze`, `unfreeze` | what else operators set |
+//! | `show` | the group as the log has it |
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use coordinator_core::apply::Rejection;
+use coordinator_core::command::{Actor, CommandBody, OperationKind, RecordStep, ReleaseProof, StepOutcome};
+use coordinator_core::decide::{MoveRequest, Observations, admit, decide};
+use coordinator_core::event::Event;
+use coordinator_core::ids::{ApplianceName, NodeId};
+use coordinator_core::model::{GroupSpec, Trigger};
+use coordinator_core::observe::{Sight, VantageReport, Verdict};
+use coordinator_core::reason::Reason;
+use coordinator_core::state::Group;
+use coordinator_core::time::{Mono, Now};
+
+use crate::common::{Log, appliance, binding, group};
+use crate::trace;
+
+type Trace = Result<Vec<String>, String>;
+
+/// Rounds of decide and apply after one command; a story that needs more does not come to rest.
+const MAX_ROUNDS: usize = 20;
+
+pub(crate) struct Story {
+    log: Log,
+    leader: Option<NodeId>,
+    /// What each vantage sees.
+    views: BTreeMap<NodeId, BTreeMap<ApplianceName, Verdict>>,
+    silent: BTreeSet<NodeId>,
+    /// What the leader has.
+    observations: Observations,
+    last_reasons: Vec<Reason>,
+    last_pending: Vec<String>,
+}
+
+impl Default for Story {
+    fn default() -> Self {
+        let vantages: BTreeSet<_> = (1..=3).map(NodeId).collect();
+        Story {
+            log: Log::default(),
+            leader: Some(NodeId(1)),
+            views: vantages.iter().map(|v| (*v, BTreeMap::new())).collect(),
+            silent: BTreeSet::new(),
+            observations: Observations { vantages, reports: BTreeMap::new() },
+            last_reasons: Vec::new(),
+            last_pending: Vec::new(),
+        }
+    }
+}
+
+impl Story {
+    pub(crate) fn run(&mut self, words: &[&str]) -> Trace {
+        let mut out = self.command(words)?;
+        if words[0] != "show" && self.leader.is_some() {
+            self.settle(&mut out)?;
+        }
+        let pending = trace::pending(&self.log.state);
+        if pending != self.last_pending {
+            out.extend(pending.clone());
+            self.last_pending = pending;
+        }
+        Ok(out)
+    }
+
+    fn command(&mut self, words: &[&str]) -> Trace {
+        match words {
+            ["group", name, rest @ ..] => self.declare(name, rest),
+            ["at", time] => {
+                self.log.at = time_of(time)?;
+                self.report();
+                Ok(Vec::new())
+            }
+            ["see", rest @ ..] => self.see(rest),
+            ["silent", nodes @ ..] => {
+                self.silent.extend(node_ids(nodes)?);
+                Ok(Vec::new())
+            }
+            ["heard", nodes @ ..] => {
+                node_ids(nodes)?.iter().for_each(|n| drop(self.silent.remove(n)));
+                self.report();
+                Ok(Vec::new())
+            }
+            ["no", "leader"] => {
+                self.leader = None;
+                self.observations.reports.clear();
+                Ok(Vec::new())
+            }
+            ["leader", node] => {
+                self.leader = node_ids(&[node])?.pop();
+                self.observations.reports.clear();
+                self.last_reasons.clear();
+                self.last_pending.clear();
+                Ok(Vec::new())
+            }
+            ["step", name, rest @ ..] => self.step(name, rest),
+            ["released", name, proof] => self.release(name, proof),
+            ["show"] => Ok(trace::summary(self.group()?)),
+            _ => self.operator(words),
+        }
+    }
+
+    fn operator(&mut self, words: &[&str]) -> Trace {
+        let group = self.group()?.spec.name.clone();
+        let reason = "because of the story".to_owned();
+        let body = match words {
+            ["switchover", rest @ ..] => return self.ask(OperationKind::Switchover, rest),
+            ["force", rest @ ..] => return self.ask(OperationKind::ForcedSwitchover, rest),
+            ["failback", rest @ ..] => return self.ask(OperationKind::Failback, rest),
+            ["mode", mode] => CommandBody::SetMode { group, mode: trigger(mode)?, reason },
+            ["maintenance", name, on] => {
+                let enabled = *on == "on";
+                CommandBody::SetMaintenance { group, appliance: appliance(name), enabled, reason }
+            }
+            ["freeze"] => CommandBody::Freeze { group, reason: Reason::Requested { reason } },
+            ["unfreeze"] => CommandBody::Unfreeze { group, reason },
+            ["remove"] => CommandBody::RemoveGroup(group),
+            other => return Err(format!("{other:?} is no command")),
+        };
+        Ok(shown(self.log.by_operator(body)))
+    }
+
+    fn ask(&mut self, kind: OperationKind, rest: &[&str]) -> Trace {
+        let to = match rest {
+            [] => None,
+            ["to", name] => Some(appliance(name)),
+            other => return Err(format!("{other:?} is no target")),
+        };
+        let reason = "because of the story".to_owned();
+        let request = MoveRequest { group: self.group()?.spec.name.clone(), kind, to, reason };
+        match admit(&self.log.state, &self.observations, self.now(), &request) {
+            Ok(start) => Ok(shown(self.log.by_operator(CommandBody::StartOperation(start)))),
+            Err(reasons) => Ok(reasons.iter().map(|r| format!("refused: {r}")).collect()),
+        }
+    }
+
+    fn declare(&mut self, name: &str, rest: &[&str]) -> Trace {
+        let (options, rest): (Vec<_>, Vec<_>) = rest.iter().copied().partition(|w| w.contains('='));
+        let is_kind = |w: &&str| ["vip", "public-ip", "route"].contains(w);
+        let (kinds, appliances): (Vec<_>, Vec<_>) = rest.into_iter().partition(is_kind);
+        let mut spec = group(name, &appliances, &kinds);
+        for option in options {
+            let (key, value) = option.split_once('=').ok_or("an option is key=value")?;
+            set(&mut spec, key, value)?;
+        }
+        Ok(shown(self.log.by_operator(CommandBody::PutGroup(spec))))
+    }
+
+    fn see(&mut self, words: &[&str]) -> Trace {
+        let numbers = words.iter().take_while(|w| w.parse::<u64>().is_ok()).count();
+        let (who, what) = words.split_at(numbers);
+        let who = if who.is_empty() { self.views.keys().copied().collect() } else { node_ids(who)? };
+        for pair in what.chunks(2) {
+            let [name, verdict] = pair else { return Err("an appliance without a verdict".to_owned()) };
+            for node in &who {
+                let view = self.views.get_mut(node).ok_or("no such vantage")?;
+                view.insert(appliance(name), verdict_of(verdict)?);
+            }
+        }
+        self.report();
+        Ok(Vec::new())
+    }
+
+    /// Every vantage that is not silent reports to the leader.
+    fn report(&mut self) {
+        if self.leader.is_none() {
+            return;
+        }
+        let about = self.now().mono;
+        for (node, view) in self.views.iter().filter(|(node, _)| !self.silent.contains(node)) {
+            let sight = |(name, verdict): (&ApplianceName, &Verdict)| Sight {
+                appliance: name.clone(),
+                verdict: *verdict,
+                detail: format!("vantage {node} says {verdict}"),
+            };
+            let sights = view.iter().map(sight).collect();
+            self.observations.reports.insert(*node, VantageReport { about, sights });
+        }
+    }
+
+    fn step(&mut self, name: &str, rest: &[&str]) -> Trace {
+        let outcome = match rest {
+            ["done"] => StepOutcome::Done,
+            ["failed", error @ ..] => StepOutcome::Failed { error: error.join(" ") },
+            other => return Err(format!("{other:?} is no outcome")),
+        };
+        let group = self.group()?;
+        let running = group.operation.as_ref().or(group.ended.back()).ok_or("no operation ever ran")?;
+        let record = RecordStep {
+            group: group.spec.name.clone(),
+            operation: running.id,
+            binding: binding(name),
+            outcome,
+            calls: Vec::new(),
+            took: Duration::from_millis(120),
+        };
+        Ok(self.record(CommandBody::RecordStep(record)))
+    }
+
+    fn release(&mut self, name: &str, proof: &str) -> Trace {
+        let proof = match proof {
+            "confirmed" => ReleaseProof::Confirmed,
+            "expired" => ReleaseProof::Expired,
+            other => return Err(format!("{other} is no proof")),
+        };
+        let group = self.group()?;
+        let (token, group) = (group.token, group.spec.name.clone());
+        Ok(self.record(CommandBody::RecordRelease { group, appliance: appliance(name), token, proof }))
+    }
+
+    fn record(&mut self, body: CommandBody) -> Vec<String> {
+        let leader = self.leader.unwrap_or_default();
+        shown(self.log.apply(Actor::Coordinator(leader), body))
+    }
+
+    /// Decides and applies until there is nothing left to propose.
+    fn settle(&mut self, out: &mut Vec<String>) -> Result<(), String> {
+        for _ in 0..MAX_ROUNDS {
+            let decision = decide(&self.log.state, &self.observations, self.now());
+            let again = decide(&self.log.state, &self.observations, self.now());
+            if decision != again {
+                return Err("the same inputs gave two decisions".to_owned());
+            }
+            if let Some(wakeup) = decision.next_wakeup.filter(|at| *at <= self.now().mono) {
+                return Err(format!("the next wake-up, {wakeup}, is not in the future"));
+            }
+            if decision.propose.is_empty() {
+                let reasons: Vec<_> = decision.reasons.into_values().flatten().collect();
+                if reasons != self.last_reasons {
+                    out.extend(reasons.iter().map(|r| format!("because: {r}")));
+                    self.last_reasons = reasons;
+                }
+                return Ok(());
+            }
+            for body in decision.propose {
+                out.push(trace::proposal(&body));
+                out.extend(self.record(body));
+            }
+        }
+        Err(format!("no rest after {MAX_ROUNDS} rounds"))
+    }
+
+    fn group(&self) -> Result<&Group, String> {
+        self.log.state.groups.values().next().ok_or_else(|| "no group is declared".to_owned())
+    }
+
+    fn now(&self) -> Now {
+        Now { mono: Mono(self.log.at), wall: self.log.wall() }
+    }
+}
+
+fn shown(result: Result<Vec<Event>, Rejection>) -> Vec<String> {
+    match result {
+        Ok(events) => events.iter().map(|e| format!("{} {}: {e}", e.index, e.level)).collect(),
+        Err(rejection) => vec![format!("rejected: {rejection}")],
+    }
+}
+
+fn set(spec: &mut GroupSpec, key: &str, value: &str) -> Result<(), String> {
+    let policy = &mut spec.policy;
+    match key {
+        "failover" => policy.failover = trigger(value)?,
+        "wait" => policy.failover_wait = time_of(value)?,
+        "failback" => policy.failback = trigger(value)?,
+        "stabilisation" => policy.stabilisation = time_of(value)?,
+        "flap-moves" => policy.flap_moves = value.parse().map_err(|_| "flap-moves is a number")?,
+        "flap-window" => policy.flap_window = time_of(value)?,
+        "time-limit" => policy.operation_timeout = time_of(value)?,
+        "freshness" => policy.freshness = time_of(value)?,
+        other => return Err(format!("{other} is no option")),
+    }
+    Ok(())
+}
+
+fn trigger(word: &str) -> Result<Trigger, String> {
+    match word {
+        "automatic" => Ok(Trigger::Automatic),
+        "manual" => Ok(Trigger::Manual),
+        other => Err(format!("{other} is neither automatic nor manual")),
+    }
+}
+
+fn verdict_of(word: &str) -> Result<Verdict, String> {
+    match word {
+        "up" => Ok(Verdict::Up),
+        "down" => Ok(Verdict::Down),
+        "unknown" => Ok(Verdict::Unknown),
+        other => Err(format!("{other} is no verdict")),
+    }
+}
+
+fn node_ids(words: &[&str]) -> Result<Vec<NodeId>, String> {
+    words.iter().map(|w| w.parse().map(NodeId).map_err(|_| format!("{w} is no vantage"))).collect()
+}
+
+/// `300ms`, `2s`, `1.5s`, `30m`, `1h`.
+fn time_of(word: &str) -> Result<Duration, String> {
+    let split = word.find(|c: char| c.is_alphabetic()).ok_or_else(|| format!("{word} has no unit"))?;
+    let (number, unit) = word.split_at(split);
+    let number: f64 = number.parse().map_err(|_| format!("{word} is no time"))?;
+    let seconds = match unit {
+        "ms" => 0.001,
+        "s" => 1.0,
+        "m" => 60.0,
+        "h" => 3600.0,
+        other => return Err(format!("{other} is no unit")),
+    };
+    Ok(Duration::from_millis((number * seconds * 1000.0).round() as u64))
+}
