@@ -1,1 +1,13 @@
-//! To come.
+//! The harness of the multi-process tests: real binaries, real sockets, real kills.
+//!
+//! [`cluster`] makes a cluster with the product's own `init` and starts its processes, on
+//! loopback or on the hosts of a [`netns::Network`]. [`timeline`] reads what the helpers
+//! `traffic-client` and `arp-watch` saw.
+
+pub mod clock;
+pub mod command;
+pub mod netns;
+pub mod privileged;
+pub mod process;
+pub mod timeline;
+pub mod wait;

@@ -1,0 +1,42 @@
+//! `traffic-client ADDRESS:PORT`: connects all the time and writes down who answered when, one
+//! JSON line per attempt.
+
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use tests::clock::now_us;
+use tests::timeline::Attempt;
+
+/// From the end of one attempt to the start of the next.
+const PAUSE: Duration = Duration::from_millis(5);
+
+/// How long connecting may take, and reading: less than the kernel's first retransmission (1 s),
+/// so that a lost segment costs one attempt and not a second.
+const PATIENCE: Duration = Duration::from_millis(100);
+
+fn main() -> Result<()> {
+    let address: SocketAddr = std::env::args().nth(1).context("which address?")?.parse()?;
+    tests::process::end_with_stdin();
+    let mut out = io::stdout().lock();
+    loop {
+        let asked_us = now_us();
+        let answer = ask(address);
+        let attempt = Attempt { asked_us, at_us: now_us(), by: answer.ok() };
+        writeln!(out, "{}", serde_json::to_string(&attempt)?)?;
+        thread::sleep(PAUSE);
+    }
+}
+
+fn ask(address: SocketAddr) -> io::Result<String> {
+    let stream = TcpStream::connect_timeout(&address, PATIENCE)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    let mut answer = String::new();
+    stream.take(128).read_to_string(&mut answer)?;
+    match answer.trim() {
+        "" => Err(io::ErrorKind::UnexpectedEof.into()),
+        name => Ok(name.to_owned()),
+    }
+}

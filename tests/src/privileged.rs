@@ -1,0 +1,44 @@
+//! Whether this machine lets the tests make network namespaces and mounts.
+
+use std::io::Write;
+
+use anyhow::{Result, bail};
+
+use crate::command::must;
+
+/// Set to `1` where the privileged tests must run: they then fail instead of skipping.
+pub const REQUIRE: &str = "POINTSMAN_REQUIRE_PRIVILEGED";
+
+/// Whether `test` must be skipped here; if so, one line says why.
+///
+/// # Errors
+/// When it would be skipped although [`REQUIRE`] is set.
+pub fn skip_unless_privileged(test: &str) -> Result<bool> {
+    let Some(why) = missing() else { return Ok(false) };
+    if std::env::var(REQUIRE).is_ok_and(|value| value == "1") {
+        bail!("{test} must run, because {REQUIRE} is set, and cannot: {why}");
+    }
+    say(&format!("{test}: skipped, {why}"));
+    Ok(true)
+}
+
+/// Prints a line that the test runner does not swallow, as it does `println!`'s.
+pub fn say(line: &str) {
+    // Nobody may be listening.
+    let _ = writeln!(std::io::stdout().lock(), "{line}");
+}
+
+fn missing() -> Option<String> {
+    if !nix::unistd::geteuid().is_root() {
+        return Some("it needs root".to_owned());
+    }
+    if let Err(error) = must("ip", &["-V"]) {
+        return Some(format!("it needs iproute2 ({error:#})"));
+    }
+    let trial = format!("pmt-{}-trial", std::process::id());
+    let made = must("ip", &["netns", "add", &trial]);
+    let used = made.and_then(|_| must("ip", &["-n", &trial, "link", "set", "lo", "up"]));
+    // It does not exist if it could not be made.
+    let _ = must("ip", &["netns", "del", &trial]);
+    used.err().map(|error| format!("it needs network namespaces ({error:#})"))
+}
