@@ -1,16 +1,31 @@
 //! What every adapter must do, and the one driver that uses it.
 //!
-//! A move is always: claim (write the token onto the resource, which moves its ETag) → read →
-//! plan the difference → write, conditional on what was read → read back. See DESIGN in
-//! `docs/safety.md`: conditional writes alone do not fence a deposed leader's late write.
+//! A move is always: read → claim (write the token onto every resource that may have to change,
+//! which moves its ETag) → read again → plan the difference → write, conditional on what was
+//! read → read back. Conditional writes alone do not fence: a deposed leader's late *detach*
+//! carries a valid ETag as long as nobody wrote in between. The claim is what makes it stale.
+//!
+//! An [`Adapter`] knows one cloud: it reads, plans (purely) and makes one conditional write.
+//! Everything that must hold for all of them is in [`move_binding`]: the order of steps, the gate
+//! before each write, the comparison of tokens, the bounds, and the reading back.
 
-use std::sync::Mutex;
-use std::time::Duration;
+mod backoff;
+mod driver;
+mod error;
+mod journal;
+mod locks;
 
-use coordinator_core::command::CallRecord;
+use std::collections::BTreeSet;
+
 use coordinator_core::ids::{ApplianceName, GroupName, Token};
 use coordinator_core::model::BindingSpec;
 use futures::future::BoxFuture;
+
+pub use backoff::Backoff;
+pub use driver::{inspect, move_binding};
+pub use error::{AdapterError, Cause};
+pub use journal::{JOURNAL_CALLS, Journal};
+pub use locks::{ResourceLocks, Turn};
 
 /// One binding to move.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,6 +51,57 @@ pub enum Pointing {
     Elsewhere(String),
 }
 
+impl std::fmt::Display for Pointing {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Pointing::At(appliance) => write!(f, "{appliance}"),
+            Pointing::Nowhere => f.write_str("nothing"),
+            Pointing::Elsewhere(what) => write!(f, "{what}, which is no appliance of the group"),
+        }
+    }
+}
+
+/// What the cloud says of a binding.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Actual {
+    /// Where it points.
+    pub pointing: Pointing,
+    /// The highest token of the group on any of the resources.
+    pub token: Option<Token>,
+    /// Whether the cloud has finished every earlier change, and its answers agree with each
+    /// other. While this is false `pointing` may be about to change, and nothing is planned.
+    pub settled: bool,
+    /// Every resource that a move may have to change.
+    pub resources: Vec<ResourceSeen>,
+}
+
+/// A resource as it was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ResourceSeen {
+    /// Its id, unique within the adapter, for instance `nics/nic-a`.
+    pub id: String,
+    /// What a conditional write names as the version that it replaces.
+    pub etag: String,
+    /// The token of the group that was found on it.
+    pub token: Option<Token>,
+    /// All of it, as the cloud gave it: what is written back but for the one difference.
+    pub document: serde_json::Value,
+}
+
+/// One conditional write.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change {
+    /// What it is for, to follow "could not", for instance ``update route `default` in table
+    /// `rt-hub` ``.
+    pub attempt: String,
+    /// The resource's id.
+    pub resource: String,
+    /// The version that it replaces.
+    pub etag: String,
+    /// What replaces it, as a whole, with the token on it.
+    pub document: serde_json::Value,
+}
+
 /// Asked before each write: does this node still lead, by a quorum's word of just now?
 pub trait Gate: Send + Sync {
     /// # Errors
@@ -43,40 +109,53 @@ pub trait Gate: Send + Sync {
     fn confirm(&self) -> BoxFuture<'_, Result<(), AdapterError>>;
 }
 
-/// Collects every call of a move, for the record. Bounded: the oldest calls are kept.
-#[derive(Debug, Default)]
-pub struct Journal {
-    calls: Mutex<Vec<CallRecord>>,
-}
+/// A connection to one cloud. Use it through [`move_binding`] and [`inspect`].
+pub trait Adapter: Send + Sync {
+    /// The ids of the resources that a move of `binding` may write, as far as the declaration
+    /// tells.
+    ///
+    /// # Errors
+    /// [`AdapterError::Permanent`] when this adapter cannot move such a binding.
+    fn resources(&self, binding: &BindingSpec) -> Result<BTreeSet<String>, AdapterError>;
 
-/// Most calls that a journal keeps.
-pub const JOURNAL_CALLS: usize = 64;
+    /// The locks that keep the moves of one process from fighting over a resource.
+    fn locks(&self) -> &ResourceLocks;
 
-impl Journal {
-    /// Adds a call, unless the journal is full.
-    pub fn record(&self, call: impl Into<String>, result: impl Into<String>, took: Duration) {
-        let mut calls = self.calls.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if calls.len() < JOURNAL_CALLS {
-            calls.push(CallRecord { call: call.into(), result: result.into(), took });
-        }
-    }
+    /// Reads where `binding` points, and every resource that a move of it may have to change.
+    ///
+    /// # Errors
+    /// Every class but [`AdapterError::Deposed`].
+    fn read<'a>(
+        &'a self,
+        group: &'a GroupName,
+        binding: &'a BindingSpec,
+        journal: &'a Journal,
+    ) -> BoxFuture<'a, Result<Actual, AdapterError>>;
 
-    /// Takes all calls out.
-    pub fn take(&self) -> Vec<CallRecord> {
-        std::mem::take(&mut *self.calls.lock().unwrap_or_else(std::sync::PoisonError::into_inner))
-    }
-}
+    /// The writes that put `job.token` onto each resource that carries an older one or none, and
+    /// change nothing else. Pure.
+    ///
+    /// # Errors
+    /// [`AdapterError::Permanent`] when a document is not of the form that it must have.
+    fn plan_claim(&self, actual: &Actual, job: &MoveJob) -> Result<Vec<Change>, AdapterError>;
 
-/// Why a binding was not moved or read.
-#[derive(Debug, thiserror::Error)]
-pub enum AdapterError {
-    /// Another leader has taken over: stop at once.
-    #[error("deposed: {0}")]
-    Deposed(String),
-    /// It may work when tried again.
-    #[error("{0}")]
-    Transient(String),
-    /// It will not work until someone changes something.
-    #[error("{0}")]
-    Permanent(String),
+    /// The writes, in order, that make the binding point at `job.to`. Empty when it does. Pure.
+    ///
+    /// # Errors
+    /// [`AdapterError::Permanent`] when no write can.
+    fn plan(&self, actual: &Actual, job: &MoveJob) -> Result<Vec<Change>, AdapterError>;
+
+    /// Makes one conditional write, and returns once the cloud has carried it out. It never
+    /// repeats the request: whether it took effect after a failure is for the next read to say.
+    ///
+    /// # Errors
+    /// [`AdapterError::Conflict`] when the resource is not as it was read; [`Transient`] also
+    /// when it is not known whether the write took effect.
+    ///
+    /// [`Transient`]: AdapterError::Transient
+    fn write<'a>(
+        &'a self,
+        change: &'a Change,
+        journal: &'a Journal,
+    ) -> BoxFuture<'a, Result<(), AdapterError>>;
 }

@@ -1,3 +1,16 @@
 //! How bindings are moved: the adapter contract and its implementations.
+//!
+//! - [`contract`]: what an adapter must do, and the one driver that uses it.
+//! - [`registry`]: the configured adapters, by name.
+//! - [`agent`]: VIPs, which no adapter writes: the agents pull their lease.
+//! - [`simulated`]: a cloud on loopback, with faults and a data plane, and its adapter.
 
+pub mod agent;
 pub mod contract;
+pub mod registry;
+pub mod simulated;
+
+pub use contract::{
+    Actual, Adapter, AdapterError, Backoff, Gate, Journal, MoveJob, Pointing, inspect, move_binding,
+};
+pub use registry::{AdapterKind, AdapterSpec, Adapters, RegistryError};
