@@ -1,0 +1,140 @@
+//! The configuration of an agent: `nva-agent.toml`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use coordinator_core::ids::{ApplianceName, NodeId};
+
+use crate::cluster_id::ClusterId;
+use crate::coordinator::MAX_NODES;
+use crate::decode::{Report, Table};
+use crate::duration::Span;
+use crate::fault::ConfigFaults;
+use crate::tls::TlsPaths;
+
+/// Most interfaces of the allow-list.
+const MAX_INTERFACES: usize = 64;
+
+/// An agent's configuration, checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AgentConfig {
+    /// The file it was read from.
+    pub file: PathBuf,
+    /// The cluster that the appliance belongs to.
+    pub cluster_id: ClusterId,
+    /// The appliance that the agent runs on.
+    pub appliance: ApplianceName,
+    /// Where the highest token is kept. Absolute or relative to the file.
+    pub state_dir: PathBuf,
+    /// The interfaces on which VIPs may be added, whatever a coordinator says. May be empty: then
+    /// the agent carries no VIP at all.
+    pub interfaces: BTreeSet<String>,
+    /// From one report to the next. Default 500 ms, 10 ms to 10 s. Several have to fit into the
+    /// group's lease.
+    pub report_interval: Duration,
+    /// Where the health endpoint listens, over plain HTTP; `None` for nowhere.
+    pub health: Option<SocketAddr>,
+    /// The agent's certificate.
+    pub tls: TlsPaths,
+    /// The cluster listeners of all coordinators.
+    pub coordinators: BTreeMap<NodeId, SocketAddr>,
+}
+
+/// Reads and checks an agent's configuration.
+///
+/// # Errors
+/// [`ConfigFaults`] with everything that is wrong.
+pub fn load(path: &Path) -> Result<AgentConfig, ConfigFaults> {
+    let report = Report::open(path)?;
+    read(&report)
+}
+
+pub(crate) fn read(report: &Report) -> Result<AgentConfig, ConfigFaults> {
+    let document = report.document()?;
+    let config = Table::read_file(report, &document, |file| config(report, file));
+    report.finish(config)
+}
+
+fn config(report: &Report, file: &mut Table<'_>) -> Option<AgentConfig> {
+    let cluster_id = file.required_table("cluster", |t| t.required("id"));
+    let agent = file.required_table("agent", |t| {
+        let (appliance, state_dir) = (t.required("appliance"), t.required::<PathBuf>("state_dir"));
+        let interfaces = interfaces(t);
+        let report_interval = report_interval(t);
+        let health = t.optional("health");
+        Some((appliance?, report.directory().join(state_dir?), interfaces, report_interval, health))
+    });
+    let tls = file.required_table("tls", |t| TlsPaths::read(report, t));
+    let coordinators = coordinators(file);
+    let (appliance, state_dir, interfaces, report_interval, health) = agent??;
+    Some(AgentConfig {
+        file: report.file().to_owned(),
+        cluster_id: cluster_id??,
+        appliance,
+        state_dir,
+        interfaces,
+        report_interval,
+        health,
+        tls: tls??,
+        coordinators: coordinators?,
+    })
+}
+
+fn interfaces(t: &mut Table<'_>) -> BTreeSet<String> {
+    let all = t.or::<Vec<String>>("interfaces", Vec::new());
+    if all.len() > MAX_INTERFACES {
+        let rule = format!("must have at most {MAX_INTERFACES} entries");
+        t.fault("interfaces", &format!("a list of {}", all.len()), &rule);
+    }
+    for name in &all {
+        if name.len() > 15 || name.contains(|c: char| c == '/' || c.is_whitespace()) {
+            let value = format!("a list with {name:?}");
+            t.fault(
+                "interfaces",
+                &value,
+                "must hold interface names of at most 15 bytes without '/' and blanks",
+            );
+        }
+    }
+    all.into_iter().collect()
+}
+
+fn report_interval(t: &mut Table<'_>) -> Duration {
+    let interval = t.or("report_interval", Duration::from_millis(500));
+    if !(Duration::from_millis(10)..=Duration::from_secs(10)).contains(&interval) {
+        t.fault("report_interval", &Span(interval).to_string(), "must be from 10ms to 10s");
+    }
+    interval
+}
+
+fn coordinators(file: &mut Table<'_>) -> Option<BTreeMap<NodeId, SocketAddr>> {
+    let (mut ids, mut addresses) = (BTreeSet::new(), BTreeSet::new());
+    let all = file.each("coordinator", |t| {
+        let (id, address) = (t.required::<NodeId>("id"), t.required::<SocketAddr>("address"));
+        if let Some(id) = id
+            && !ids.insert(id)
+        {
+            t.fault("id", &id.to_string(), "must be unique: another coordinator has this id");
+        }
+        if let Some(address) = address
+            && !addresses.insert(address)
+        {
+            t.fault(
+                "address",
+                &format!("\"{address}\""),
+                "must be unique: another coordinator has this address",
+            );
+        }
+        Some((id?, address?))
+    })?;
+    if all.is_empty() {
+        file.missing("coordinator", "must list every coordinator as [[coordinator]] with id and address");
+    }
+    if all.len() > MAX_NODES {
+        let rule = format!("must have at most {MAX_NODES} entries");
+        file.fault("coordinator", &format!("a list of {}", all.len()), &rule);
+    }
+    Some(all.into_iter().collect())
+}

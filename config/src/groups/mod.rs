@@ -1,0 +1,228 @@
+//! Groups: `[[group]]` in a coordinator's file, or in a file of their own for `pointsman apply`.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use coordinator_core::ids::{ApplianceName, ProbeName};
+use coordinator_core::model::{
+    ApplianceSpec, BindingKind, BindingSpec, GroupSpec, LeaseSpec, Policy, ProbeKind, ProbeSpec, Trust,
+};
+use coordinator_core::validate;
+use ipnet::IpNet;
+
+use crate::decode::{Report, Table};
+use crate::fault::ConfigFaults;
+
+pub(crate) mod locate;
+
+/// Reads and checks a file that holds groups and nothing else. Adapters are the coordinator's
+/// business, so names of adapters are not checked here.
+///
+/// # Errors
+/// [`ConfigFaults`] with everything that is wrong.
+pub fn load(path: &Path) -> Result<Vec<GroupSpec>, ConfigFaults> {
+    let report = Report::open(path)?;
+    from_report(&report)
+}
+
+/// Like [`load`], from text; `name` stands for the file in faults.
+///
+/// # Errors
+/// [`ConfigFaults`] with everything that is wrong.
+pub fn parse(name: &Path, text: &str) -> Result<Vec<GroupSpec>, ConfigFaults> {
+    from_report(&Report::of(name, text.to_owned()))
+}
+
+pub(crate) fn from_report(report: &Report) -> Result<Vec<GroupSpec>, ConfigFaults> {
+    let document = report.document()?;
+    let groups = Table::read_file(report, &document, |file| {
+        let groups = read(report, file)?;
+        if groups.is_empty() {
+            file.missing("group", "must list one group or more, each as [[group]]");
+        }
+        Some(groups)
+    });
+    report.finish(groups)
+}
+
+/// The groups of a file, with every fault of each and between them reported.
+pub(crate) fn read(report: &Report, file: &mut Table<'_>) -> Option<Vec<GroupSpec>> {
+    let groups = file.each("group", group)?;
+    for (index, spec) in groups.iter().enumerate() {
+        let (before, after) = (&groups[..index], &groups[index + 1..]);
+        if before.iter().any(|g| g.name == spec.name) {
+            let value = format!("\"{}\"", spec.name);
+            locate::fault(report, file, index, "name", &value, "must be unique: another group has this name");
+        }
+        let between = validate::against(spec, before.iter().chain(after));
+        for fault in validate::group(spec).iter().chain(&between) {
+            locate::fault(report, file, index, &fault.path, &fault.value, &fault.rule);
+        }
+    }
+    Some(groups)
+}
+
+fn group(t: &mut Table<'_>) -> Option<GroupSpec> {
+    let name = t.required("name");
+    let policy = t.table("policy", policy).unwrap_or_default();
+    let lease = t.table("lease", lease).unwrap_or_default();
+    let appliances = t.each("appliance", appliance);
+    let names: Option<Vec<_>> = appliances.as_ref().map(|all| all.iter().map(|a| a.name.clone()).collect());
+    let bindings = t.each("binding", |b| binding(b, names.as_deref()));
+    Some(GroupSpec { name: name?, appliances: appliances?, bindings: bindings?, policy, lease })
+}
+
+fn policy(t: &mut Table<'_>) -> Policy {
+    let default = Policy::default();
+    Policy {
+        failover: t.or("failover", default.failover),
+        failover_wait: t.or("failover_wait", default.failover_wait),
+        failback: t.or("failback", default.failback),
+        stabilisation: t.or("stabilisation", default.stabilisation),
+        flap_moves: t.or("flap_moves", default.flap_moves),
+        flap_window: t.or("flap_window", default.flap_window),
+        operation_timeout: t.or("operation_timeout", default.operation_timeout),
+        freshness: t.or("freshness", default.freshness),
+    }
+}
+
+fn lease(t: &mut Table<'_>) -> LeaseSpec {
+    let default = LeaseSpec::default();
+    LeaseSpec { ttl: t.or("ttl", default.ttl), drift_ppm: t.or("drift_ppm", default.drift_ppm) }
+}
+
+fn appliance(t: &mut Table<'_>) -> Option<ApplianceSpec> {
+    let (name, address) = (t.required("name"), t.required("address"));
+    let probes = t.each("probe", |p| probe(p, address));
+    Some(ApplianceSpec { name: name?, address: address?, probes: probes? })
+}
+
+fn probe(t: &mut Table<'_>, own: Option<std::net::IpAddr>) -> Option<ProbeSpec> {
+    let kind_word = t.required::<String>("kind");
+    let name = t.optional::<ProbeName>("name");
+    let name = name.or_else(|| ProbeName::new(kind_word.clone()?).ok());
+    let heartbeat = kind_word.as_deref() == Some("agent-heartbeat");
+    // An agent reports twice a second by default; four reports in a row have to be missed.
+    let timeout = Duration::from_millis(if heartbeat { 2_000 } else { 500 });
+    let interval = t.or("interval", Duration::from_secs(1));
+    let timeout = t.or("timeout", timeout);
+    let (rise, fall) = (t.or("rise", 2), t.or("fall", 3));
+    let kind = match kind_word.as_deref() {
+        Some("tcp") => tcp(t, own),
+        Some("http") => http(t),
+        Some("agent-heartbeat") => Some(ProbeKind::AgentHeartbeat),
+        Some(other) => {
+            t.fault("kind", &format!("{other:?}"), "must be \"tcp\", \"http\" or \"agent-heartbeat\"");
+            t.allow_all();
+            None
+        }
+        None => {
+            t.allow_all();
+            None
+        }
+    };
+    Some(ProbeSpec { name: name?, kind: kind?, interval, timeout, rise, fall })
+}
+
+/// `address = "10.0.0.4:22"`, or `port = 22` on the appliance's own address.
+fn tcp(t: &mut Table<'_>, own: Option<std::net::IpAddr>) -> Option<ProbeKind> {
+    match (t.has("address"), t.has("port")) {
+        (true, false) => t.required("address").map(|address| ProbeKind::Tcp { address }),
+        (false, true) => {
+            let port = t.required::<u16>("port")?;
+            if port == 0 {
+                t.fault("port", "0", "must be from 1 to 65535");
+            }
+            Some(ProbeKind::Tcp { address: SocketAddr::new(own?, port) })
+        }
+        (true, true) => {
+            t.complain("port", "stands beside address; keep one of the two");
+            None
+        }
+        (false, false) => {
+            t.missing("port", "must be the port to connect to, or address must be an IP address and a port");
+            None
+        }
+    }
+}
+
+fn http(t: &mut Table<'_>) -> Option<ProbeKind> {
+    let url = t.required("url");
+    let status = t.or("status", 200);
+    let body_contains = t.optional("body_contains");
+    let trust = t.or("trust", Trust::Cluster);
+    Some(ProbeKind::Http { url: url?, status, body_contains, trust })
+}
+
+fn binding(t: &mut Table<'_>, appliances: Option<&[ApplianceName]>) -> Option<BindingSpec> {
+    let name = t.required("name");
+    let kind = match t.required::<String>("kind").as_deref() {
+        Some("vip") => vip(t, appliances),
+        Some("public-ip") => {
+            let (adapter, resource) = (t.required("adapter"), t.required("resource"));
+            let targets = targets(t);
+            (|| Some(BindingKind::PublicIp { adapter: adapter?, resource: resource?, targets: targets? }))()
+        }
+        Some("route") => {
+            let (adapter, table, route) = (t.required("adapter"), t.required("table"), t.required("route"));
+            let targets = targets(t);
+            (|| {
+                Some(BindingKind::Route {
+                    adapter: adapter?,
+                    table: table?,
+                    route: route?,
+                    targets: targets?,
+                })
+            })()
+        }
+        Some(other) => {
+            t.fault("kind", &format!("{other:?}"), "must be \"vip\", \"public-ip\" or \"route\"");
+            t.allow_all();
+            None
+        }
+        None => {
+            t.allow_all();
+            None
+        }
+    };
+    Some(BindingSpec { name: name?, kind: kind? })
+}
+
+fn targets<T: crate::decode::Value>(
+    t: &mut Table<'_>,
+) -> Option<std::collections::BTreeMap<ApplianceName, T>> {
+    if !t.has("targets") {
+        t.missing("targets", "must be a table with one entry per appliance");
+    }
+    t.per_appliance("targets")
+}
+
+/// `interface = "eth0"` for all appliances, or `interfaces` with one per appliance.
+fn vip(t: &mut Table<'_>, appliances: Option<&[ApplianceName]>) -> Option<BindingKind> {
+    let address = t.required::<IpNet>("address");
+    let interfaces = match (t.has("interface"), t.has("interfaces")) {
+        (true, false) => {
+            let interface = t.required::<String>("interface");
+            interface.zip(appliances).map(|(i, all)| all.iter().map(|a| (a.clone(), i.clone())).collect())
+        }
+        (false, true) => t.per_appliance("interfaces"),
+        (true, true) => {
+            t.complain("interface", "stands beside interfaces; keep one of the two");
+            None
+        }
+        (false, false) => {
+            t.missing(
+                "interface",
+                "must be the network interface on every appliance, or interfaces must name one for each",
+            );
+            None
+        }
+    };
+    let address = address?;
+    Some(BindingKind::Vip {
+        address: address.addr(),
+        prefix_len: address.prefix_len(),
+        interfaces: interfaces?,
+    })
+}
