@@ -1,6 +1,8 @@
 //! The coordinator daemon and the operator's command line.
 
 pub mod control_loop;
+pub mod http;
+pub mod peers;
 pub mod raft;
 
 /// The entry point of the `pointsman` binary.

@@ -1,0 +1,108 @@
+//! What the routes need of the node: the log and the control loop, behind one seam, so that the
+//! routes are tested without storage or a network.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use coordinator_api::agent::{AgentReply, AgentReport};
+use coordinator_core::command::Command;
+use coordinator_core::decide::MoveRequest;
+use coordinator_core::event::Event;
+use coordinator_core::ids::{NodeId, OperationId};
+use coordinator_core::state::State;
+use futures::future::BoxFuture;
+use tokio::sync::watch;
+
+use crate::control_loop::{ControlHandle, MoveRefused, Overview, VantageUpdate};
+use crate::raft::{
+    HistoryError, HistoryQuery, Leadership, NotConfirmed, ProposeError, Replica, ReplicaStatus, TransferError,
+};
+
+/// The node as the routes see it. Every method is documented at [`Replica`] or [`ControlHandle`].
+pub trait Backend: Send + Sync + 'static {
+    /// See [`Replica::status`].
+    fn status(&self) -> ReplicaStatus;
+    /// See [`Replica::state`].
+    fn state(&self) -> Arc<State>;
+    /// See [`Replica::leadership`].
+    fn leadership(&self) -> watch::Receiver<Leadership>;
+    /// See [`ControlHandle::overview`].
+    fn overview(&self) -> Overview;
+    /// See [`Replica::confirm_leadership`].
+    fn confirm_leadership(&self, limit: Duration) -> BoxFuture<'_, Result<(), NotConfirmed>>;
+    /// See [`Replica::propose`].
+    fn propose(&self, command: Command, limit: Duration) -> BoxFuture<'_, Result<Vec<Event>, ProposeError>>;
+    /// See [`ControlHandle::request_move`].
+    fn request_move<'a>(
+        &'a self,
+        request: MoveRequest,
+        operator: &'a str,
+    ) -> BoxFuture<'a, Result<OperationId, MoveRefused>>;
+    /// See [`Replica::history`].
+    fn history(&self, query: HistoryQuery) -> BoxFuture<'_, Result<Vec<Event>, HistoryError>>;
+    /// See [`Replica::transfer_leadership`].
+    fn transfer_leadership(&self) -> BoxFuture<'_, Result<NodeId, TransferError>>;
+    /// See [`ControlHandle::agent_report`].
+    fn agent_report(&self, report: AgentReport) -> AgentReply;
+    /// See [`ControlHandle::vantage_update`].
+    fn vantage_update(&self, update: VantageUpdate);
+}
+
+/// The real one.
+#[derive(Clone)]
+pub struct Node {
+    /// The log and the state.
+    pub replica: Replica,
+    /// The control loop.
+    pub control: ControlHandle,
+}
+
+impl Backend for Node {
+    fn status(&self) -> ReplicaStatus {
+        self.replica.status()
+    }
+
+    fn state(&self) -> Arc<State> {
+        self.replica.state()
+    }
+
+    fn leadership(&self) -> watch::Receiver<Leadership> {
+        self.replica.leadership()
+    }
+
+    fn overview(&self) -> Overview {
+        self.control.overview()
+    }
+
+    fn confirm_leadership(&self, limit: Duration) -> BoxFuture<'_, Result<(), NotConfirmed>> {
+        Box::pin(self.replica.confirm_leadership(limit))
+    }
+
+    fn propose(&self, command: Command, limit: Duration) -> BoxFuture<'_, Result<Vec<Event>, ProposeError>> {
+        Box::pin(self.replica.propose(command, limit))
+    }
+
+    fn request_move<'a>(
+        &'a self,
+        request: MoveRequest,
+        operator: &'a str,
+    ) -> BoxFuture<'a, Result<OperationId, MoveRefused>> {
+        Box::pin(self.control.request_move(request, operator))
+    }
+
+    fn history(&self, query: HistoryQuery) -> BoxFuture<'_, Result<Vec<Event>, HistoryError>> {
+        Box::pin(self.replica.history(query))
+    }
+
+    fn transfer_leadership(&self) -> BoxFuture<'_, Result<NodeId, TransferError>> {
+        Box::pin(self.replica.transfer_leadership())
+    }
+
+    fn agent_report(&self, report: AgentReport) -> AgentReply {
+        self.control.agent_report(report)
+    }
+
+    fn vantage_update(&self, update: VantageUpdate) {
+        self.control.vantage_update(update);
+    }
+}

@@ -1,0 +1,70 @@
+//! The cluster listener, apart from Raft: forwarded requests, the followers' views, the agents'
+//! reports. Whoever comes through TLS is a member of the cluster; each route checks which.
+
+use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use axum::{Extension, Json, Router};
+use coordinator_api::agent::{self, AgentReply, AgentReport};
+use coordinator_api::tls::PeerIdentity;
+use coordinator_api::v1::Code;
+use http::StatusCode;
+
+use super::error::ApiError;
+use super::extract::Body;
+use super::{ApiState, auth, edge, forward, lead, routes};
+use crate::control_loop::{VANTAGE_MAX_BODY, VANTAGE_PATH, VantageUpdate};
+
+pub(super) fn router(api: ApiState) -> Router {
+    let forwarded = routes::v1().route_layer(from_fn_with_state(api.clone(), lead::here_or_nowhere));
+    let forwarded = edge::with_fallbacks(forwarded.with_state(api.clone()));
+    let members = Router::new()
+        .route(agent::REPORT_PATH, post(agent_report).layer(DefaultBodyLimit::max(agent::MAX_BODY)))
+        .route(VANTAGE_PATH, post(vantage_update).layer(DefaultBodyLimit::max(VANTAGE_MAX_BODY)))
+        .with_state(api);
+    // Wrapped one by one: no number of forwarded requests may keep an agent from its lease.
+    edge::wrap(edge::with_fallbacks(members))
+        .nest_service(forward::PREFIX, edge::wrap(forwarded.layer(from_fn(auth::forwarded))))
+}
+
+/// With Raft's own routes beside them, for coordinators alone. They have limits of their own.
+pub(super) fn with_raft(api: ApiState, raft: Router) -> Router {
+    // The other router brings the fallbacks: two cannot be merged.
+    router(api).merge(raft.reset_fallback().layer(from_fn(nodes_only)))
+}
+
+async fn nodes_only(request: Request, next: Next) -> Response {
+    match request.extensions().get() {
+        Some(PeerIdentity::Node(_)) => next.run(request).await,
+        _ => forbidden("only coordinators speak Raft".to_owned()).into_response(),
+    }
+}
+
+async fn agent_report(
+    State(api): State<ApiState>,
+    Extension(peer): Extension<PeerIdentity>,
+    Body(report): Body<AgentReport>,
+) -> Result<Json<AgentReply>, ApiError> {
+    if peer != PeerIdentity::Agent(report.appliance.clone()) {
+        return Err(forbidden(format!("{peer} may not report for {}", report.appliance)));
+    }
+    Ok(Json(api.backend.agent_report(report)))
+}
+
+async fn vantage_update(
+    State(api): State<ApiState>,
+    Extension(peer): Extension<PeerIdentity>,
+    Body(update): Body<VantageUpdate>,
+) -> Result<StatusCode, ApiError> {
+    if peer != PeerIdentity::Node(update.vantage) {
+        return Err(forbidden(format!("{peer} may not speak for node {}", update.vantage)));
+    }
+    api.backend.vantage_update(update);
+    Ok(StatusCode::NO_CONTENT)
+}
+
+fn forbidden(detail: String) -> ApiError {
+    tracing::warn!(detail, "a peer asked for what its certificate does not allow");
+    ApiError::new(Code::Forbidden, detail)
+}

@@ -1,0 +1,128 @@
+//! Groups, appliances and bindings.
+
+use coordinator_api::v1::{
+    AgentStatus, ApplianceRole, ApplianceStatus, BindingStatus, GroupStatus, GroupSummary, VantageSight,
+};
+use coordinator_core::ids::{ApplianceName, BindingName};
+use coordinator_core::model::{ApplianceSpec, BindingKind, BindingSpec};
+use coordinator_core::observe::Verdict;
+use coordinator_core::state::{Group, State};
+use coordinator_core::time::WallTime;
+
+use super::cluster::{at, millis};
+use super::operation::operation_view;
+use crate::control_loop::{AgentSeen, Overview};
+
+/// One line on a group.
+pub(in crate::http) fn group_summary(group: &Group) -> GroupSummary {
+    let up = group.appliances.values().filter(|a| a.verdict == Verdict::Up).count();
+    let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+    GroupSummary {
+        name: group.spec.name.clone(),
+        active: group.active.clone(),
+        token: group.token,
+        mode: group.mode,
+        frozen: group.frozen.as_ref().map(ToString::to_string),
+        hold: group.hold.as_ref().map(ToString::to_string),
+        operation: group.operation.as_ref().map(|operation| operation.id),
+        up: count(up),
+        appliances: count(group.spec.appliances.len()),
+        drifting: count(group.drift.len()),
+    }
+}
+
+/// Everything about a group.
+pub(in crate::http) fn group_status(
+    state: &State,
+    group: &Group,
+    overview: &Overview,
+    now: WallTime,
+) -> GroupStatus {
+    let why = overview.reasons.get(&group.spec.name);
+    GroupStatus {
+        summary: group_summary(group),
+        revision: group.revision,
+        why: why.into_iter().flatten().map(ToString::to_string).collect(),
+        moved_at: group.moved_at.map(at),
+        members: group.spec.appliances.iter().map(|a| appliance(state, group, overview, a)).collect(),
+        bindings: group.spec.bindings.iter().map(|b| binding(group, b)).collect(),
+        running: group.operation.as_ref().map(|operation| operation_view(group, operation, now)),
+        spec: group.spec.clone(),
+    }
+}
+
+fn appliance(state: &State, group: &Group, overview: &Overview, spec: &ApplianceSpec) -> ApplianceStatus {
+    let known = group.appliances.get(&spec.name);
+    ApplianceStatus {
+        name: spec.name.clone(),
+        address: spec.address,
+        role: role(group, &spec.name),
+        verdict: group.verdict(&spec.name),
+        since: at(known.map_or(state.time, |appliance| appliance.since)),
+        maintenance: known.and_then(|appliance| appliance.maintenance.clone()),
+        vantages: vantages(overview, &spec.name),
+        agent: overview.agents.get(&spec.name).map(|seen| agent(overview, seen)),
+    }
+}
+
+fn role(group: &Group, name: &ApplianceName) -> ApplianceRole {
+    if group.active.as_ref() == Some(name) {
+        // An operation that runs is towards the active: it got the role when it started.
+        return if group.operation.is_some() { ApplianceRole::Activating } else { ApplianceRole::Active };
+    }
+    if group.unreleased.contains_key(name) {
+        return ApplianceRole::Releasing;
+    }
+    if group.in_maintenance(name) { ApplianceRole::Maintenance } else { ApplianceRole::Standby }
+}
+
+fn vantages(overview: &Overview, name: &ApplianceName) -> Vec<VantageSight> {
+    let reports = overview.observations.reports.iter();
+    reports
+        .filter_map(|(node, report)| {
+            let sight = report.sights.iter().find(|sight| sight.appliance == *name)?;
+            Some(VantageSight {
+                node: *node,
+                verdict: sight.verdict,
+                detail: sight.detail.clone(),
+                age_ms: millis(overview.now.since(report.about)),
+            })
+        })
+        .collect()
+}
+
+fn agent(overview: &Overview, seen: &AgentSeen) -> AgentStatus {
+    AgentStatus {
+        version: seen.report.version.clone(),
+        highest: seen.report.highest,
+        holding: seen.report.holding,
+        vips_up: seen.report.vips_up,
+        faults: seen.report.faults.clone(),
+        age_ms: millis(overview.now.since(seen.received)),
+    }
+}
+
+fn binding(group: &Group, spec: &BindingSpec) -> BindingStatus {
+    BindingStatus {
+        name: spec.name.clone(),
+        kind: spec.kind.word().to_owned(),
+        what: what(&spec.kind),
+        points_at: points_at(group, &spec.name),
+        drift: group.drift.get(&spec.name).cloned(),
+    }
+}
+
+fn what(kind: &BindingKind) -> String {
+    match kind {
+        BindingKind::Vip { address, prefix_len, .. } => format!("{address}/{prefix_len}"),
+        BindingKind::PublicIp { resource, .. } => resource.clone(),
+        BindingKind::Route { table, route, .. } => format!("{table}/{route}"),
+    }
+}
+
+/// Where the log has the binding: at the earlier active until its step is done.
+fn points_at(group: &Group, name: &BindingName) -> Option<ApplianceName> {
+    let Some(operation) = &group.operation else { return group.active.clone() };
+    let done = operation.steps.iter().any(|step| step.binding == *name && step.done.is_some());
+    if done { Some(operation.to.clone()) } else { operation.from.clone() }
+}
