@@ -9,7 +9,7 @@ use std::sync::atomic::AtomicU64;
 use std::thread;
 use std::time::Duration;
 
-use coordinator_core::ids::{ApplianceName, NodeId, Token};
+use coordinator_core::ids::{ApplianceName, NodeId};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tracing::{info, warn};
@@ -258,10 +258,13 @@ async fn wait_for_holder(
     holder: &mut oneshot::Receiver<io::Result<()>>,
     mut shutdown: watch::Receiver<bool>,
 ) -> Result<(), Error> {
+    let asked = async {
+        // An error means that the sender is gone, which also asks to stop.
+        let _ = shutdown.wait_for(|stop| *stop).await;
+    };
     let ended = tokio::select! {
         ended = &mut *holder => ended,
-        // An error means that the sender is gone, which also asks to stop.
-        _ = shutdown.wait_for(|stop| *stop) => match tokio::time::timeout(LAST_WORDS, holder).await {
+        () = asked => match tokio::time::timeout(LAST_WORDS, holder).await {
             Ok(ended) => ended,
             Err(_) => {
                 warn!("the virtual addresses are not confirmed as removed; the kernel removes them within the lease");
@@ -273,13 +276,5 @@ async fn wait_for_holder(
         Ok(Ok(())) => Ok(()),
         Ok(Err(error)) => Err(Error::Thread(error)),
         Err(_) => Err(Error::HolderEnded),
-    }
-}
-
-/// The highest token on disk: for diagnosis.
-impl Agent {
-    /// The highest token that an earlier life accepted.
-    pub fn highest(&self) -> Token {
-        self.store.stored().highest
     }
 }

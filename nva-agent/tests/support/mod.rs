@@ -1,0 +1,141 @@
+//! A coordinator in the test's hands, and patience.
+
+#![allow(dead_code, reason = "each test file uses a part of it")]
+
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use axum::extract::State;
+use axum::routing::post;
+use axum::{Json, Router};
+use coordinator_api::agent::{AgentGroup, AgentReply, AgentReport, Instruction, REPORT_PATH, VipAssignment};
+use coordinator_core::ids::{ApplianceName, BindingName, GroupName, NodeId, Token};
+use nva_agent::{AllowedInterfaces, Coordinator, DEFAULT_INTERVAL, Options};
+use tokio::task::JoinHandle;
+
+/// Far more than anything here takes.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+
+struct Script {
+    instruction: Instruction,
+    leader: Option<NodeId>,
+    group: Option<AgentGroup>,
+    reports: Vec<(Instant, AgentReport)>,
+}
+
+/// Answers every report with what the test says, and remembers the reports.
+pub(crate) struct FakeCoordinator {
+    pub(crate) node: NodeId,
+    pub(crate) base_url: String,
+    script: Arc<Mutex<Script>>,
+    server: JoinHandle<()>,
+}
+
+impl Drop for FakeCoordinator {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}
+
+type Shared = (NodeId, Arc<Mutex<Script>>);
+
+async fn report(State((node, script)): State<Shared>, Json(report): Json<AgentReport>) -> Json<AgentReply> {
+    let mut script = script.lock().unwrap();
+    script.reports.push((Instant::now(), report));
+    let Script { instruction, leader, group, .. } = &*script;
+    Json(AgentReply { node, leader: *leader, instruction: *instruction, group: group.clone() })
+}
+
+impl FakeCoordinator {
+    /// A follower, until told otherwise.
+    pub(crate) async fn start(node: u64) -> Self {
+        let node = NodeId(node);
+        let script =
+            Script { instruction: Instruction::NotLeader, leader: None, group: None, reports: Vec::new() };
+        let script = Arc::new(Mutex::new(script));
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let base_url = format!("http://{}", listener.local_addr().unwrap());
+        let routes = Router::new().route(REPORT_PATH, post(report)).with_state((node, script.clone()));
+        let server = tokio::spawn(async move {
+            axum::serve(listener, routes).await.unwrap();
+        });
+        FakeCoordinator { node, base_url, script, server }
+    }
+
+    /// From now on it answers with this. Anything but `NotLeader` makes it the leader.
+    pub(crate) fn says(&self, instruction: Instruction) {
+        let mut script = self.script.lock().unwrap();
+        script.instruction = instruction;
+        script.leader = (instruction != Instruction::NotLeader).then_some(self.node);
+    }
+
+    /// From now on it grants.
+    pub(crate) fn grants(&self, token: u64, ttl: Duration) {
+        let ttl_ms = u64::try_from(ttl.as_millis()).unwrap();
+        self.says(Instruction::Grant { token: Token(token), ttl_ms });
+    }
+
+    /// The group that it tells of.
+    pub(crate) fn declares(&self, ttl: Duration, vips: &[VipAssignment]) {
+        self.script.lock().unwrap().group = Some(AgentGroup {
+            name: GroupName::new("dmz").unwrap(),
+            revision: 1,
+            ttl_ms: u64::try_from(ttl.as_millis()).unwrap(),
+            vips: vips.to_vec(),
+        });
+    }
+
+    /// When the newest report came, and what it said.
+    pub(crate) fn newest(&self) -> Option<(Instant, AgentReport)> {
+        self.script.lock().unwrap().reports.last().cloned()
+    }
+
+    /// All reports so far.
+    pub(crate) fn reports(&self) -> Vec<AgentReport> {
+        self.script.lock().unwrap().reports.iter().map(|(_, report)| report.clone()).collect()
+    }
+
+    /// Waits for a report that is as wanted.
+    pub(crate) async fn hears(&self, what: &str, wanted: impl Fn(&AgentReport) -> bool) -> AgentReport {
+        let mut found = None;
+        eventually(what, || {
+            found = self.newest().map(|(_, report)| report).filter(&wanted);
+            found.is_some()
+        })
+        .await;
+        found.unwrap()
+    }
+}
+
+/// Waits for a condition.
+pub(crate) async fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
+    let started = Instant::now();
+    while !condition() {
+        assert!(started.elapsed() < PATIENCE, "not in time: {what}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// An agent of `fw-a` that reports to these.
+pub(crate) fn options(state_dir: &std::path::Path, coordinators: Vec<Coordinator>) -> Options {
+    coordinator_api::tls::install_provider();
+    Options {
+        cluster: "test".to_owned(),
+        appliance: ApplianceName::new("fw-a").unwrap(),
+        coordinators,
+        client: reqwest::Client::builder().no_proxy().build().unwrap(),
+        state_dir: state_dir.to_owned(),
+        interfaces: AllowedInterfaces::Any,
+        report_interval: DEFAULT_INTERVAL,
+        health: None,
+    }
+}
+
+pub(crate) fn vip(address: &str, prefix_len: u8, interface: &str) -> VipAssignment {
+    VipAssignment {
+        binding: BindingName::new("front").unwrap(),
+        address: address.parse().unwrap(),
+        prefix_len,
+        interface: interface.to_owned(),
+    }
+}
