@@ -2,14 +2,20 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use coordinator_api::agent::{AgentReply, AgentReport};
-use coordinator_core::decide::{MoveRequest, Observations};
+use coordinator_core::command::{Actor, Command, CommandBody};
+use coordinator_core::decide::{MoveRequest, Observations, admit};
 use coordinator_core::ids::{ApplianceName, GroupName, NodeId, OperationId};
 use coordinator_core::observe::Sight;
 use coordinator_core::reason::Reason;
 use coordinator_core::time::Mono;
 use serde::{Deserialize, Serialize};
+
+use super::clock::wall_now;
+use super::shared::Shared;
+use crate::raft::ProposeError;
 
 /// What the control loop of this node knows beyond the log. On a follower only its own sights
 /// and the agents' reports are filled; the leader has everything.
@@ -64,37 +70,64 @@ pub enum MoveRefused {
     Unknown,
 }
 
+/// How long an operator's move may take to be committed before its outcome counts as unknown.
+const COMMIT: Duration = Duration::from_secs(5);
+
 /// A cheap handle to the control loop.
 #[derive(Clone)]
 pub struct ControlHandle {
-    overview: Arc<Overview>,
+    shared: Arc<Shared>,
 }
 
 impl ControlHandle {
+    pub(super) fn new(shared: Arc<Shared>) -> ControlHandle {
+        ControlHandle { shared }
+    }
+
     /// The newest overview.
-    pub fn overview(&self) -> Arc<Overview> {
-        self.overview.clone()
+    pub fn overview(&self) -> Overview {
+        self.shared.overview()
     }
 
     /// Checks and starts an operator's move; returns once it is committed.
     ///
     /// # Errors
     /// [`MoveRefused`].
-    pub async fn request_move(&self, _request: MoveRequest, _operator: &str) -> Result<OperationId, MoveRefused> {
-        Err(MoveRefused::NotLeader(None))
+    pub async fn request_move(
+        &self,
+        request: MoveRequest,
+        operator: &str,
+    ) -> Result<OperationId, MoveRefused> {
+        let replica = &self.shared.replica;
+        let leader = || replica.leadership().borrow().leader;
+        let leading = replica.leading().ok_or_else(|| MoveRefused::NotLeader(leader()))?;
+        let confirmed = replica.confirm_leadership(COMMIT).await;
+        confirmed.map_err(|_| MoveRefused::NotLeader(leader()))?;
+        let state = replica.state();
+        let start = admit(&state, &self.shared.observations(), self.shared.clock.now(), &request)
+            .map_err(MoveRefused::Refused)?;
+        let command = Command {
+            at: wall_now(),
+            actor: Actor::Operator(operator.to_owned()),
+            body: CommandBody::StartOperation(start),
+        };
+        let events = replica.propose_in_term(command, leading.term, COMMIT).await.map_err(|error| match error {
+            ProposeError::Rejected(rejection) => MoveRefused::Rejected(rejection),
+            ProposeError::NotLeader { leader } => MoveRefused::NotLeader(leader),
+            _ => MoveRefused::Unknown,
+        })?;
+        // A superseded operation has an event of its own here: the new one has the highest index.
+        events.iter().filter_map(|event| event.operation).max().ok_or(MoveRefused::Unknown)
     }
 
     /// Takes an agent's report, as a heartbeat sample and, on the leader, as a request for the
     /// lease. Never blocks.
     pub fn agent_report(&self, report: AgentReport) -> AgentReply {
-        AgentReply {
-            node: NodeId(report.boot),
-            leader: None,
-            instruction: coordinator_api::agent::Instruction::NotLeader,
-            group: None,
-        }
+        self.shared.agent_report(report)
     }
 
     /// Takes a follower's view. Never blocks.
-    pub fn vantage_update(&self, _update: VantageUpdate) {}
+    pub fn vantage_update(&self, update: VantageUpdate) {
+        self.shared.vantage_update(update);
+    }
 }

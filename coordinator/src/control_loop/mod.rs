@@ -1,5 +1,20 @@
-//! The leader's loop: observe → decide → commit → act → verify → record.
+//! The leader's loop: observe → decide → commit → act with a fencing token → verify → record.
+//!
+//! Every node probes ([`probe`]) and hears the agents; followers tell the leader what they see
+//! ([`vantage`]); the leader decides and acts, one term at a time ([`leader`]).
 
+mod act;
+mod clock;
+mod drift;
 mod handle;
+mod leader;
+mod probe;
+mod propose;
+mod release;
+mod service;
+mod shared;
+mod vantage;
 
 pub use handle::{AgentSeen, ControlHandle, MoveRefused, Overview, VantageUpdate};
+pub use service::{Options, start};
+pub use vantage::{MAX_BODY as VANTAGE_MAX_BODY, VANTAGE_PATH};

@@ -1,0 +1,126 @@
+//! What a leader does, for one term: decide, propose, act, watch for drift.
+//!
+//! Level-triggered: a wake-up carries no data. Each round reads the current state and sights and
+//! does the same idempotent thing.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use cloud_adapters::Adapters;
+use coordinator_core::action::pending_actions;
+use coordinator_core::command::CommandBody;
+use coordinator_core::decide::decide;
+use coordinator_core::lease::LeaseTable;
+use coordinator_core::model::GroupSpec;
+use coordinator_core::time::Mono;
+use tokio::time::Instant;
+use tracing::{info, warn};
+
+use super::act::Acting;
+use super::drift;
+use super::propose::{ProposeFailed, Proposer};
+use super::release;
+use super::shared::{LeadingTerm, Shared};
+use crate::raft::Leadership;
+
+/// The longest time between two rounds, should a wake-up ever be missed.
+const AT_LEAST_EVERY: Duration = Duration::from_secs(1);
+
+/// The shortest time before a round that could not commit is tried again.
+const AFTER_FAILURE: Duration = Duration::from_millis(100);
+
+/// How long the first quorum round of a term may take before it is asked for again.
+const CATCH_UP: Duration = Duration::from_secs(1);
+
+/// Follows the leadership for as long as the node runs.
+pub(super) async fn run(shared: Arc<Shared>, adapters: Arc<Adapters>, seed: Vec<GroupSpec>) {
+    let mut leadership = shared.replica.leadership();
+    loop {
+        let current = leadership.borrow_and_update().clone();
+        if current.is_self {
+            let lost = async {
+                let moved_on = |now: &Leadership| !now.is_self || now.term != current.term;
+                let _ = leadership.wait_for(moved_on).await;
+            };
+            tokio::select! {
+                () = lead(&shared, &adapters, &seed, &current) => {}
+                () = lost => info!(term = current.term, "leadership lost: acting stops"),
+            }
+            shared.lock().leading = None;
+        }
+        if leadership.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Leads one term, until it is dropped.
+async fn lead(shared: &Arc<Shared>, adapters: &Arc<Adapters>, seed: &[GroupSpec], leadership: &Leadership) {
+    // Before anything is decided or granted, the local state must hold everything that earlier
+    // leaders committed: a grant from an older state could go to the wrong appliance.
+    while let Err(error) = shared.replica.confirm_leadership(CATCH_UP).await {
+        warn!(term = leadership.term, %error, "elected, but not confirmed by a quorum yet");
+        tokio::time::sleep(AFTER_FAILURE).await;
+    }
+    let Some(elected_at) = leadership.elected_at else { return };
+    let elected_at = shared.clock.mono(elected_at.into());
+    info!(term = leadership.term, "leading");
+    shared.lock().leading = Some(LeadingTerm { term: leadership.term, table: LeaseTable::new(elected_at) });
+
+    let proposer = Proposer::new(shared.replica.clone(), leadership.term);
+    sow(shared, &proposer, seed).await;
+    let mut acting = Acting::new(adapters.clone(), proposer.clone());
+    let rounds = async {
+        let mut states = shared.replica.watch_state();
+        loop {
+            states.mark_unchanged();
+            let next = round(shared, &proposer, &mut acting).await;
+            tokio::select! {
+                () = tokio::time::sleep_until(next) => {}
+                () = shared.wake.notified() => {}
+                changed = states.changed() => if changed.is_err() { return },
+            }
+        }
+    };
+    tokio::join!(rounds, drift::watch(shared, adapters, &proposer));
+}
+
+/// Declares the groups of the configuration file in a log that has never held anything: later
+/// changes go through the API.
+async fn sow(shared: &Shared, proposer: &Proposer, seed: &[GroupSpec]) {
+    if seed.is_empty() || shared.replica.state().seeded {
+        return;
+    }
+    match proposer.propose(CommandBody::Seed(seed.to_vec())).await {
+        Ok(_) => info!(groups = seed.len(), "declared the groups of the configuration file"),
+        Err(error) => warn!(%error, "could not declare the groups of the configuration file"),
+    }
+}
+
+/// One round. Returns when to look again at the latest.
+async fn round(shared: &Shared, proposer: &Proposer, acting: &mut Acting) -> Instant {
+    let state = shared.replica.state();
+    let now = shared.clock.now();
+    let decision = decide(&state, &shared.observations(), now);
+    let actions = pending_actions(&state);
+    let (due, latest) = {
+        let mut inner = shared.lock();
+        inner.reasons = decision.reasons;
+        let Some(leading) = &inner.leading else { return shared.clock.instant(now.mono) + AFTER_FAILURE };
+        let due = release::due(&state, &actions, &leading.table, &inner.agents, now.mono);
+        let latest = earliest([decision.next_wakeup, due.next_wakeup], now.mono.plus(AT_LEAST_EVERY));
+        (due, latest)
+    };
+    acting.reconcile(&actions);
+    for body in due.propose.into_iter().chain(decision.propose) {
+        if let Err(ProposeFailed::NotCommitted(error)) = proposer.propose(body).await {
+            warn!(%error, "a decision could not be committed");
+            return shared.clock.instant(now.mono) + AFTER_FAILURE;
+        }
+    }
+    shared.clock.instant(latest.max(now.mono.plus(Duration::from_millis(1))))
+}
+
+fn earliest(wakeups: [Option<Mono>; 2], at_most: Mono) -> Mono {
+    wakeups.into_iter().flatten().fold(at_most, Mono::min)
+}

@@ -1,0 +1,241 @@
+//! What the tasks of the control loop share: the local view, the agents' reports, the other
+//! vantages' reports and, while this node leads, its lease table.
+//!
+//! One short lock, never held across an await.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use coordinator_api::agent::{AgentGroup, AgentReply, AgentReport, Instruction, VipAssignment};
+use coordinator_core::decide::Observations;
+use coordinator_core::ids::{ApplianceName, GroupName, NodeId, ProbeName};
+use coordinator_core::lease::{Answer, LeaseTable};
+use coordinator_core::model::BindingKind;
+use coordinator_core::observe::{VantageReport, Watch};
+use coordinator_core::reason::Reason;
+use coordinator_core::state::{Group, State};
+use coordinator_core::time::Mono;
+use tokio::sync::Notify;
+
+use super::clock::Clock;
+use super::handle::{AgentSeen, Overview, VantageUpdate};
+use super::probe::Sample;
+use crate::raft::Replica;
+
+pub(crate) struct Shared {
+    pub(crate) node: NodeId,
+    pub(crate) clock: Clock,
+    pub(crate) replica: Replica,
+    /// All coordinators: the denominator of every majority.
+    pub(crate) vantages: BTreeSet<NodeId>,
+    inner: Mutex<Inner>,
+    /// Something that a decision may follow from has changed.
+    pub(crate) wake: Notify,
+    /// This node's own sights have changed.
+    pub(crate) sights_changed: Notify,
+}
+
+#[derive(Default)]
+pub(crate) struct Inner {
+    pub(crate) watch: Watch,
+    pub(crate) agents: BTreeMap<ApplianceName, AgentSeen>,
+    remote: BTreeMap<NodeId, (VantageReport, u64)>,
+    /// Only while this node leads and has applied everything committed before its term.
+    pub(crate) leading: Option<LeadingTerm>,
+    pub(crate) reasons: BTreeMap<GroupName, Vec<Reason>>,
+}
+
+/// A term in which this node leads.
+pub(crate) struct LeadingTerm {
+    pub(crate) term: u64,
+    pub(crate) table: LeaseTable,
+}
+
+impl Shared {
+    pub(crate) fn new(replica: Replica, vantages: BTreeSet<NodeId>) -> Shared {
+        Shared {
+            node: replica.node_id(),
+            clock: Clock::start(),
+            replica,
+            vantages,
+            inner: Mutex::default(),
+            wake: Notify::new(),
+            sights_changed: Notify::new(),
+        }
+    }
+
+    /// A panic while the lock was held cannot leave the maps half-changed in a way that matters:
+    /// each change is one insertion.
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A new set of declared appliances and probes.
+    pub(crate) fn declare(&self, state: &State) {
+        let mut inner = self.lock();
+        inner.watch.declare(state);
+        inner.agents.retain(|name, _| state.group_of(name).is_some());
+    }
+
+    /// Takes a probe's sample into the local view.
+    pub(crate) fn feed(&self, appliance: &ApplianceName, probe: &ProbeName, sample: &Sample) {
+        let now = self.clock.now().mono;
+        let changed = self.lock().watch.feed(appliance, probe, sample.pass, &sample.detail, now);
+        if changed {
+            self.sights_changed.notify_one();
+            self.wake.notify_one();
+        }
+    }
+
+    /// The heartbeat probe: is there a report not older than `timeout`, and is it a good one?
+    pub(crate) fn heartbeat_sample(&self, appliance: &ApplianceName, timeout: Duration) -> Sample {
+        let now = self.clock.now().mono;
+        let inner = self.lock();
+        let Some(seen) = inner.agents.get(appliance) else {
+            return Sample { pass: false, detail: "agent: never heard of".to_owned() };
+        };
+        let age = now.since(seen.received);
+        if age > timeout {
+            let detail = format!("agent: silent for {} ms", age.as_millis());
+            return Sample { pass: false, detail };
+        }
+        match seen.report.faults.first() {
+            Some(fault) => Sample { pass: false, detail: format!("agent: {fault}") },
+            None => Sample { pass: true, detail: "agent: reports".to_owned() },
+        }
+    }
+
+    /// See [`ControlHandle::agent_report`](super::ControlHandle::agent_report).
+    pub(crate) fn agent_report(&self, report: AgentReport) -> AgentReply {
+        let state = self.replica.state();
+        let leader = self.replica.leadership().borrow().leader;
+        // Read before the lock and together with its term: see `LeaseTable`.
+        let leading = self.replica.leading();
+        let quorum = leading.and_then(|l| l.quorum_acked_at.map(|at| (l.term, self.clock.mono(at.into()))));
+        let now = self.clock.now().mono;
+        let group = state.group_of(&report.appliance);
+        let mut inner = self.lock();
+        let instruction = instruct(inner.leading.as_mut(), group, &report.appliance, now, quorum);
+        let changed = inner.take_report(report.clone(), now, group.is_some());
+        drop(inner);
+        if changed {
+            self.wake.notify_one();
+        }
+        AgentReply {
+            node: self.node,
+            leader,
+            instruction,
+            group: group.map(|group| assignment(group, &report.appliance)),
+        }
+    }
+
+    /// See [`ControlHandle::vantage_update`](super::ControlHandle::vantage_update).
+    pub(crate) fn vantage_update(&self, update: VantageUpdate) {
+        if !self.vantages.contains(&update.vantage) {
+            return;
+        }
+        let about = self.clock.now().mono.minus(Duration::from_millis(update.age_ms));
+        let mut inner = self.lock();
+        let newest = inner.remote.get(&update.vantage);
+        // A restarted vantage counts from its wall clock, so `seq` rises over its lives too; one
+        // that was set back is heard again once its last report has gone stale.
+        let late = newest.is_some_and(|(report, seq)| {
+            *seq >= update.seq && about.since(report.about) < Duration::from_secs(5)
+        });
+        if late {
+            return;
+        }
+        let changed = newest.is_none_or(|(report, _)| report.sights != update.sights);
+        let report = VantageReport { about, sights: update.sights };
+        inner.remote.insert(update.vantage, (report, update.seq));
+        drop(inner);
+        if changed {
+            self.wake.notify_one();
+        }
+    }
+
+    /// Every vantage's newest report, this node's own taken now.
+    pub(crate) fn observations(&self) -> Observations {
+        let now = self.clock.now().mono;
+        let inner = self.lock();
+        let mut reports: BTreeMap<_, _> =
+            inner.remote.iter().map(|(node, (report, _))| (*node, report.clone())).collect();
+        reports.insert(self.node, VantageReport { about: now, sights: inner.watch.sights(now) });
+        Observations { vantages: self.vantages.clone(), reports }
+    }
+
+    pub(crate) fn overview(&self) -> Overview {
+        let observations = self.observations();
+        let now = self.clock.now().mono;
+        let inner = self.lock();
+        Overview { now, observations, reasons: inner.reasons.clone(), agents: inner.agents.clone() }
+    }
+}
+
+impl Inner {
+    /// Keeps the newest report of each declared appliance's agent. Returns whether anything that
+    /// a decision may follow from has changed.
+    fn take_report(&mut self, report: AgentReport, now: Mono, declared: bool) -> bool {
+        if !declared {
+            return false;
+        }
+        let old = self.agents.get(&report.appliance).map(|seen| &seen.report);
+        if old.is_some_and(|old| old.boot == report.boot && old.seq >= report.seq) {
+            return false;
+        }
+        let changed = old.is_none_or(|old| {
+            (old.boot, old.highest, old.holding, old.vips_up, &old.faults)
+                != (report.boot, report.highest, report.holding, report.vips_up, &report.faults)
+        });
+        self.agents.insert(report.appliance.clone(), AgentSeen { received: now, report });
+        changed
+    }
+}
+
+/// What to tell an agent. `quorum` is the term in which this node leads now, and `t_q` in it.
+///
+/// The lease table belongs to one term: a node that lost and regained the leadership in between
+/// must not answer from the older table, whose bound on earlier leaders' grants is out of date.
+fn instruct(
+    leading: Option<&mut LeadingTerm>,
+    group: Option<&Group>,
+    appliance: &ApplianceName,
+    now: Mono,
+    quorum: Option<(u64, Mono)>,
+) -> Instruction {
+    let (Some(leading), Some((term, quorum_acked_at))) = (leading, quorum) else {
+        return Instruction::NotLeader;
+    };
+    if leading.term != term {
+        return Instruction::NotLeader;
+    }
+    let Some(group) = group else {
+        return Instruction::NotDeclared;
+    };
+    match leading.table.answer(group, appliance, now, Some(quorum_acked_at)) {
+        Answer::Grant { token, ttl } => {
+            Instruction::Grant { token, ttl_ms: u64::try_from(ttl.as_millis()).unwrap_or(0) }
+        }
+        Answer::Standby { token } => Instruction::Standby { token },
+        Answer::Wait { .. } => Instruction::Wait,
+    }
+}
+
+fn assignment(group: &Group, appliance: &ApplianceName) -> AgentGroup {
+    let vips = group.spec.bindings.iter().filter_map(|binding| match &binding.kind {
+        BindingKind::Vip { address, prefix_len, interfaces } => Some(VipAssignment {
+            binding: binding.name.clone(),
+            address: *address,
+            prefix_len: *prefix_len,
+            interface: interfaces.get(appliance)?.clone(),
+        }),
+        _ => None,
+    });
+    AgentGroup {
+        name: group.spec.name.clone(),
+        revision: group.revision,
+        ttl_ms: u64::try_from(group.spec.lease.ttl.as_millis()).unwrap_or(u64::MAX),
+        vips: vips.collect(),
+    }
+}
