@@ -10,6 +10,7 @@
 //! that ends within the lease.
 
 mod announce;
+mod cli;
 mod clock;
 mod contacts;
 pub mod health;
@@ -23,6 +24,7 @@ mod standing;
 pub mod token_store;
 mod vip;
 
+pub use cli::{main, options, run_from_config};
 pub use contacts::Contact;
 pub use service::{
     Agent, Coordinator, DEFAULT_INTERVAL, Error, Handle, LONGEST_INTERVAL, Options, SHORTEST_INTERVAL,

@@ -83,6 +83,9 @@ pub enum Error {
     /// The thread that owns the lease could not start.
     #[error("could not start the thread that holds the lease")]
     Thread(#[source] io::Error),
+    /// The asynchronous runtime could not be set up.
+    #[error("could not set up the runtime")]
+    Runtime(#[source] io::Error),
     /// The thread that owns the lease ended by itself: a defect. The kernel removes the VIPs.
     #[error("the thread that holds the lease ended unexpectedly; please report this with the log")]
     HolderEnded,

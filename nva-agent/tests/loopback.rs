@@ -1,6 +1,8 @@
 //! An agent and coordinators that do as the test says, over plain HTTP on loopback, without VIPs:
 //! the lease alone.
 
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails, in its helpers too")]
+
 mod support;
 
 use std::time::{Duration, Instant};

@@ -3,6 +3,8 @@
 //! `appliance_in_a_namespace` builds two namespaces joined by a cable and starts `appliance` in
 //! the first; that one plays the coordinator and starts `agent`, the process that is killed.
 
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails, in its helpers too")]
+
 mod support;
 
 use std::process::{Child, Command, Stdio};
