@@ -2,5 +2,6 @@
 //! TLS identities that both rest on.
 
 pub mod agent;
+pub mod client;
 pub mod tls;
 pub mod v1;

@@ -25,7 +25,7 @@ mod view;
 
 use std::sync::Arc;
 
-pub use auth::{BadTokenHash, Tokens};
+pub use auth::Tokens;
 pub use backend::{Backend, Node};
 pub use listen::{ListenError, bind};
 pub use serve::{serve_api, serve_cluster};
