@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use coordinator_core::ids::GroupName;
 use coordinator_core::model::BindingSpec;
+use futures::future::join_all;
 
 use super::{Actual, Adapter, AdapterError, Backoff, Change, Gate, Journal, MoveJob, Pointing};
 
@@ -133,7 +134,7 @@ impl Move<'_> {
         // change may be the deposed leader's.
         let claims = self.adapter.plan_claim(&actual, self.job)?;
         if !claims.is_empty() {
-            self.write_all(&claims).await?;
+            self.write_claims(&claims).await?;
             return Ok(Round::Wrote);
         }
         if !actual.settled {
@@ -165,6 +166,17 @@ impl Move<'_> {
                 resource.token.unwrap_or_default(),
             ))),
         }
+    }
+
+    /// All at once: none rests on another. Each is waited for, also when one has failed, so that
+    /// none is still on its way when the next round reads.
+    async fn write_claims(&self, claims: &[Change]) -> Result<(), AdapterError> {
+        let writes = claims.iter().map(|claim| self.write_all(std::slice::from_ref(claim)));
+        let mut failures: Vec<AdapterError> =
+            join_all(writes).await.into_iter().filter_map(Result::err).collect();
+        // Being deposed is final, whatever else went wrong.
+        let worst = failures.iter().position(AdapterError::is_deposed).unwrap_or_default();
+        if failures.is_empty() { Ok(()) } else { Err(failures.swap_remove(worst)) }
     }
 
     /// In order: a later change may rest on an earlier one.

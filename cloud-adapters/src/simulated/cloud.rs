@@ -466,7 +466,7 @@ fn names<'a>(
 }
 
 fn in_progress(message: &str) -> Refusal {
-    Refusal { retry_after: Some(Duration::from_secs(1)), ..Refusal::new(409, OPERATION_IN_PROGRESS, message) }
+    Refusal::new(409, OPERATION_IN_PROGRESS, message)
 }
 
 fn not_found(kind: &str, name: &str) -> Refusal {
