@@ -2,6 +2,7 @@
 
 pub mod control_loop;
 pub mod http;
+pub mod init;
 pub mod node;
 pub mod peers;
 pub mod raft;
