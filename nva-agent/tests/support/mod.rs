@@ -2,6 +2,7 @@
 
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -16,8 +17,10 @@ use tokio::task::JoinHandle;
 /// Far more than anything here takes.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
+#[derive(Default)]
 struct Script {
-    instruction: Instruction,
+    /// `NotLeader` until the test says something.
+    instruction: Option<Instruction>,
     leader: Option<NodeId>,
     group: Option<AgentGroup>,
     reports: Vec<(Instant, AgentReport)>,
@@ -26,6 +29,7 @@ struct Script {
 /// Answers every report with what the test says, and remembers the reports.
 pub(crate) struct FakeCoordinator {
     pub(crate) node: NodeId,
+    pub(crate) address: SocketAddr,
     pub(crate) base_url: String,
     script: Arc<Mutex<Script>>,
     server: JoinHandle<()>,
@@ -43,29 +47,46 @@ async fn report(State((node, script)): State<Shared>, Json(report): Json<AgentRe
     let mut script = script.lock().unwrap();
     script.reports.push((Instant::now(), report));
     let Script { instruction, leader, group, .. } = &*script;
-    Json(AgentReply { node, leader: *leader, instruction: *instruction, group: group.clone() })
+    let instruction = instruction.unwrap_or(Instruction::NotLeader);
+    Json(AgentReply { node, leader: *leader, instruction, group: group.clone() })
+}
+
+fn routes(node: NodeId, script: &Arc<Mutex<Script>>) -> Router {
+    Router::new().route(REPORT_PATH, post(report)).with_state((node, script.clone()))
 }
 
 impl FakeCoordinator {
-    /// A follower, until told otherwise.
+    /// A follower, until told otherwise, over plain HTTP.
     pub(crate) async fn start(node: u64) -> Self {
-        let node = NodeId(node);
-        let script =
-            Script { instruction: Instruction::NotLeader, leader: None, group: None, reports: Vec::new() };
-        let script = Arc::new(Mutex::new(script));
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let base_url = format!("http://{}", listener.local_addr().unwrap());
-        let routes = Router::new().route(REPORT_PATH, post(report)).with_state((node, script.clone()));
+        let address = listener.local_addr().unwrap();
+        let script = Arc::new(Mutex::new(Script::default()));
+        let routes = routes(NodeId(node), &script);
         let server = tokio::spawn(async move {
             axum::serve(listener, routes).await.unwrap();
         });
-        FakeCoordinator { node, base_url, script, server }
+        FakeCoordinator { node: NodeId(node), address, base_url: format!("http://{address}"), script, server }
+    }
+
+    /// The same over TLS, as a real one listens.
+    pub(crate) fn start_tls(node: u64, tls: Arc<rustls::ServerConfig>) -> Self {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let address = listener.local_addr().unwrap();
+        let script = Arc::new(Mutex::new(Script::default()));
+        let routes = routes(NodeId(node), &script);
+        let tls = axum_server::tls_rustls::RustlsConfig::from_config(tls);
+        let server = tokio::spawn(async move {
+            let server = axum_server::from_tcp_rustls(listener, tls).unwrap();
+            server.serve(routes.into_make_service()).await.unwrap();
+        });
+        FakeCoordinator { node: NodeId(node), address, base_url: String::new(), script, server }
     }
 
     /// From now on it answers with this. Anything but `NotLeader` makes it the leader.
     pub(crate) fn says(&self, instruction: Instruction) {
         let mut script = self.script.lock().unwrap();
-        script.instruction = instruction;
+        script.instruction = Some(instruction);
         script.leader = (instruction != Instruction::NotLeader).then_some(self.node);
     }
 
