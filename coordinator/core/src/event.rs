@@ -254,14 +254,14 @@ impl fmt::Display for Event {
                     _ => Ok(()),
                 }
             }
-            EventBody::OperationStarted { kind, from, to, because, reason, .. } => {
+            // The operator's reason is the first of `because`.
+            EventBody::OperationStarted { kind, from, to, because, .. } => {
                 write!(f, "{} ", kind.word())?;
                 if let Some(from) = from {
                     write!(f, "from {from} ")?;
                 }
                 write!(f, "to {to} started")?;
-                sentences(f, because)?;
-                with_reason(f, reason)
+                sentences(f, because)
             }
             EventBody::OperationSuperseded { kind, to, by, took } => write!(
                 f,

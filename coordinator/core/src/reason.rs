@@ -188,6 +188,8 @@ pub enum Reason {
         /// The longest allowed, in bytes.
         limit: u32,
     },
+    /// A forced move went on over the failing checks listed next.
+    ChecksSkipped,
 }
 
 impl fmt::Display for Reason {
@@ -210,11 +212,11 @@ impl fmt::Display for Reason {
             }
             Reason::ActiveUp { appliance } => write!(f, "the active {appliance} is up"),
             Reason::StandbyInMaintenance { appliance } => {
-                write!(f, "{appliance} is in maintenance, so it is not promoted")
+                write!(f, "the standby {appliance} is in maintenance")
             }
-            Reason::StandbyDown { appliance } => write!(f, "{appliance} is down, so it is not promoted"),
+            Reason::StandbyDown { appliance } => write!(f, "the standby {appliance} is down"),
             Reason::StandbyUnknown { appliance } => {
-                write!(f, "it is not known whether {appliance} is up, so it is not promoted")
+                write!(f, "it is not known whether the standby {appliance} is up")
             }
             Reason::StandbyJustUp { appliance, remaining_ms } => write!(
                 f,
@@ -280,6 +282,9 @@ impl fmt::Display for Reason {
             }
             Reason::ReasonTooLong { limit } => {
                 write!(f, "the reason is longer than {limit} bytes: shorten it")
+            }
+            Reason::ChecksSkipped => {
+                f.write_str("the failing checks that follow were skipped on the operator's word")
             }
         }
     }

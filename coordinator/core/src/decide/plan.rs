@@ -68,6 +68,8 @@ impl Plan {
         to: &ApplianceName,
         supersedes: Option<OperationId>,
     ) {
+        // The start ends any hold by itself.
+        self.hold = Hold::Keep;
         self.propose(CommandBody::StartOperation(StartOperation {
             group: view.group.spec.name.clone(),
             kind,

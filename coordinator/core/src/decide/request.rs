@@ -34,10 +34,11 @@ pub(super) fn admit(
     let supersedes = running(&view, forced, &mut refused, &mut because);
     let failing = failing_checks(&view, to);
     let sound = failing.is_empty();
-    if forced {
-        because.extend(failing)
-    } else {
-        refused.extend(failing)
+    if !forced {
+        refused.extend(failing);
+    } else if !sound {
+        because.push(Reason::ChecksSkipped);
+        because.extend(failing);
     }
     if !refused.is_empty() {
         return Err(refused);

@@ -22,7 +22,7 @@ pub struct GroupVerdict {
     pub vantages_agreeing: u32,
     /// All vantages, whether they report or not.
     pub of: u32,
-    /// What each fresh vantage said, by its number.
+    /// What each fresh vantage said, by its number, those that were not counted last.
     pub evidence: Vec<Evidence>,
     /// A majority of vantages has known nothing for some time. False for a new leader that has
     /// no reports yet: an unknown verdict then means only that it must wait.
@@ -51,6 +51,7 @@ pub fn group_verdict(
     let mut up = 0;
     let mut down = 0;
     let mut evidence = Vec::new();
+    let mut uncounted = Vec::new();
     for (vantage, report) in &fresh {
         let Some(sight) = report.sight(appliance) else { continue };
         let isolated = anyone_sees && report.sees_nothing_up();
@@ -59,8 +60,10 @@ pub fn group_verdict(
             Verdict::Down if !isolated => down += 1,
             Verdict::Down | Verdict::Unknown => {}
         }
-        evidence.push(piece(*vantage, sight, isolated, now.since(report.about)));
+        let kept = if isolated { &mut uncounted } else { &mut evidence };
+        kept.push(piece(*vantage, sight, isolated, now.since(report.about)));
     }
+    evidence.append(&mut uncounted);
     let needed = majority(of);
     let verdict = match (up >= needed, down >= needed) {
         (true, false) => Verdict::Up,

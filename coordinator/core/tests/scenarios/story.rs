@@ -91,7 +91,8 @@ impl Story {
                 Ok(Vec::new())
             }
             ["heard", nodes @ ..] => {
-                node_ids(nodes)?.iter().for_each(|n| drop(self.silent.remove(n)));
+                let back = node_ids(nodes)?;
+                self.silent.retain(|n| !back.contains(n));
                 self.report();
                 Ok(Vec::new())
             }
@@ -116,7 +117,7 @@ impl Story {
 
     fn operator(&mut self, words: &[&str]) -> Trace {
         let group = self.group()?.spec.name.clone();
-        let reason = "because of the story".to_owned();
+        let reason = "a drill".to_owned();
         let body = match words {
             ["switchover", rest @ ..] => return self.ask(OperationKind::Switchover, rest),
             ["force", rest @ ..] => return self.ask(OperationKind::ForcedSwitchover, rest),
@@ -140,7 +141,7 @@ impl Story {
             ["to", name] => Some(appliance(name)),
             other => return Err(format!("{other:?} is no target")),
         };
-        let reason = "because of the story".to_owned();
+        let reason = "a drill".to_owned();
         let request = MoveRequest { group: self.group()?.spec.name.clone(), kind, to, reason };
         match admit(&self.log.state, &self.observations, self.now(), &request) {
             Ok(start) => Ok(shown(self.log.by_operator(CommandBody::StartOperation(start)))),

@@ -1,0 +1,255 @@
+//! Random commands, sensible and not: whatever is committed, the state stays consistent.
+//!
+//! `common::Log::apply` checks after each one that [`check`] finds nothing, that neither time nor
+//! tokens go back, and that a rejected command changed nothing but the time.
+//!
+//! [`check`]: coordinator_core::check::check
+
+#![allow(clippy::expect_used, clippy::panic, reason = "a panic is how a test fails")]
+
+mod common;
+
+use std::time::Duration;
+
+use coordinator_core::action::pending_actions;
+use coordinator_core::apply::apply;
+use coordinator_core::command::{
+    Actor, Command, CommandBody, OperationKind, RecordStep, ReleaseProof, StartOperation, StepOutcome,
+};
+use coordinator_core::decide::{Observations, decide};
+use coordinator_core::ids::{ApplianceName, NodeId, OperationId, Token};
+use coordinator_core::model::Trigger;
+use coordinator_core::observe::{Sight, VantageReport, Verdict};
+use coordinator_core::reason::Reason;
+use coordinator_core::state::State;
+use coordinator_core::time::{Mono, Now};
+use proptest::prelude::*;
+
+use common::{Log, appliance, binding, group, group_name};
+
+const APPLIANCES: [&str; 4] = ["fw-a", "fw-b", "fw-c", "fw-z"];
+const BINDINGS: [&str; 4] = ["vip", "public-ip", "route", "other"];
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(256))]
+
+    #[test]
+    fn any_commands_leave_a_consistent_state(moves in prop::collection::vec(any_move(), 1..120)) {
+        let mut log = Log::default();
+        let mut replica = State::default();
+        for Move { body, by_operator, step_ms } in moves {
+            log.at += Duration::from_millis(step_ms);
+            let body = in_context(&log.state, body);
+            let actor = if by_operator { Actor::Operator("ops".to_owned()) } else { Actor::Coordinator(NodeId(1)) };
+            let command = Command { at: log.wall(), actor: actor.clone(), body: body.clone() };
+            let index = log.index + 1;
+            let result = log.apply(actor, body);
+            // The same log gives the same state and events on another node.
+            prop_assert_eq!(&apply(&mut replica, index, &command), &result);
+            prop_assert_eq!(&replica, &log.state);
+            for (seq, event) in result.unwrap_or_default().iter().enumerate() {
+                prop_assert_eq!((event.index, event.seq as usize), (index, seq));
+                prop_assert!(!event.to_string().is_empty());
+            }
+            let _ = pending_actions(&log.state);
+        }
+    }
+
+    /// The loop of decide and apply comes to rest for any reports, and every proposal of an
+    /// up-to-date leader is accepted.
+    #[test]
+    fn what_is_decided_is_accepted_and_comes_to_rest(rounds in prop::collection::vec(any_round(), 1..40)) {
+        let mut log = Log { at: Duration::from_secs(10), ..Log::default() };
+        let mut spec = group("dmz", &APPLIANCES[..3], &["public-ip"]);
+        spec.policy.failback = Trigger::Automatic;
+        spec.policy.stabilisation = Duration::from_secs(5);
+        spec.policy.flap_window = Duration::from_secs(60);
+        log.by_operator(CommandBody::PutGroup(spec)).expect("a sound group");
+        let mut observations = Observations { vantages: (1..=3).map(NodeId).collect(), ..Observations::default() };
+        for Round { step_ms, vantage, verdicts, finish } in rounds {
+            log.at += Duration::from_millis(step_ms);
+            let sight = |(name, verdict): (&&str, &Verdict)| Sight {
+                appliance: appliance(name), verdict: *verdict, detail: String::new(),
+            };
+            let sights = APPLIANCES.iter().zip(&verdicts).map(sight).collect();
+            let report = VantageReport { about: Mono(log.at), sights };
+            observations.reports.insert(NodeId(vantage), report);
+            if finish && let Some(running) = log.state.groups[&group_name("dmz")].operation.clone() {
+                let body = CommandBody::RecordStep(step(running.id, "public-ip", StepOutcome::Done));
+                log.by_coordinator(body).expect("the operation runs");
+            }
+            let now = Now { mono: Mono(log.at), wall: log.wall() };
+            let mut rest = false;
+            for _ in 0..10 {
+                let decision = decide(&log.state, &observations, now);
+                prop_assert_eq!(&decision, &decide(&log.state, &observations, now));
+                prop_assert!(decision.next_wakeup.is_none_or(|at| at > now.mono));
+                if decision.propose.is_empty() {
+                    rest = true;
+                    break;
+                }
+                for body in decision.propose {
+                    let accepted = log.by_coordinator(body.clone());
+                    prop_assert!(accepted.is_ok(), "{:?}: {:?}", body, accepted);
+                    prop_assert!(!accepted.expect("just checked").is_empty(), "{:?} says nothing new", body);
+                }
+            }
+            prop_assert!(rest, "it proposes forever");
+        }
+    }
+}
+
+#[derive(Debug, Clone)]
+struct Move {
+    body: CommandBody,
+    by_operator: bool,
+    step_ms: u64,
+}
+
+#[derive(Debug, Clone)]
+struct Round {
+    step_ms: u64,
+    vantage: u64,
+    verdicts: Vec<Verdict>,
+    finish: bool,
+}
+
+fn any_move() -> impl Strategy<Value = Move> {
+    let step = prop_oneof![Just(0u64), 1u64..5_000, 100_000u64..400_000];
+    (any_body(), any::<bool>(), step).prop_map(|(body, by_operator, step_ms)| Move {
+        body,
+        by_operator,
+        step_ms,
+    })
+}
+
+fn any_round() -> impl Strategy<Value = Round> {
+    (0u64..4_000, 1u64..=3, prop::collection::vec(any_verdict(), 3), any::<bool>())
+        .prop_map(|(step_ms, vantage, verdicts, finish)| Round { step_ms, vantage, verdicts, finish })
+}
+
+fn any_verdict() -> impl Strategy<Value = Verdict> {
+    prop_oneof![3 => Just(Verdict::Up), 3 => Just(Verdict::Down), 1 => Just(Verdict::Unknown)]
+}
+
+fn any_appliance() -> impl Strategy<Value = ApplianceName> {
+    prop::sample::select(&APPLIANCES[..]).prop_map(appliance)
+}
+
+/// Tokens and operations are drawn as small numbers; [`in_context`] makes most of them fit.
+fn any_body() -> impl Strategy<Value = CommandBody> {
+    let kind = prop::sample::select(vec![
+        OperationKind::Activation,
+        OperationKind::Failover,
+        OperationKind::Switchover,
+        OperationKind::ForcedSwitchover,
+        OperationKind::Failback,
+    ]);
+    let start = (kind, any_appliance(), 0u64..4, 0u64..4).prop_map(|(kind, to, expected, supersedes)| {
+        CommandBody::StartOperation(StartOperation {
+            group: group_name("dmz"),
+            kind,
+            to,
+            expected: Token(expected),
+            supersedes: (supersedes > 0).then_some(OperationId(supersedes)),
+            reason: String::new(),
+            because: vec![],
+            evidence: vec![],
+        })
+    });
+    let record =
+        (0u64..4, prop::sample::select(&BINDINGS[..]), any::<bool>()).prop_map(|(id, name, done)| {
+            let failed = StepOutcome::Failed { error: "x".repeat(1_000) };
+            let outcome = if done { StepOutcome::Done } else { failed };
+            CommandBody::RecordStep(step(OperationId(id), name, outcome))
+        });
+    let release = (any_appliance(), 0u64..4).prop_map(|(appliance, token)| CommandBody::RecordRelease {
+        group: group_name("dmz"),
+        appliance,
+        token: Token(token),
+        proof: ReleaseProof::Expired,
+    });
+    let verdict = (any_appliance(), any_verdict()).prop_map(|(appliance, verdict)| {
+        CommandBody::RecordVerdict { group: group_name("dmz"), appliance, verdict, evidence: vec![] }
+    });
+    prop_oneof![
+        6 => start, 6 => record, 4 => release, 6 => verdict, 3 => any_declaration(), 3 => any_setting(),
+    ]
+}
+
+fn any_declaration() -> impl Strategy<Value = CommandBody> {
+    let spec = (2usize..=3, 1usize..=3, 1u32..4).prop_map(|(appliances, bindings, flap_moves)| {
+        let mut spec = group("dmz", &APPLIANCES[..appliances], &BINDINGS[..bindings]);
+        spec.policy.flap_moves = flap_moves;
+        spec.policy.failback = Trigger::Automatic;
+        spec
+    });
+    prop_oneof![
+        8 => spec.clone().prop_map(CommandBody::PutGroup),
+        1 => Just(CommandBody::RemoveGroup(group_name("dmz"))),
+        1 => spec.prop_map(|spec| CommandBody::Seed(vec![spec])),
+    ]
+}
+
+fn any_setting() -> impl Strategy<Value = CommandBody> {
+    let group = || group_name("dmz");
+    let reason = String::new;
+    prop_oneof![
+        any::<bool>().prop_map(move |on| CommandBody::SetMode {
+            group: group(),
+            mode: if on { Trigger::Automatic } else { Trigger::Manual },
+            reason: reason(),
+        }),
+        (any_appliance(), any::<bool>()).prop_map(move |(appliance, enabled)| CommandBody::SetMaintenance {
+            group: group(),
+            appliance,
+            enabled,
+            reason: reason(),
+        }),
+        Just(CommandBody::Freeze { group: group(), reason: Reason::Frozen }),
+        Just(CommandBody::Unfreeze { group: group(), reason: "x".repeat(1_000) }),
+        Just(CommandBody::Unfreeze { group: group(), reason: reason() }),
+        any::<bool>().prop_map(move |on| CommandBody::RecordHold {
+            group: group(),
+            hold: on.then_some(Reason::BothDown),
+        }),
+        any::<bool>().prop_map(move |on| CommandBody::RecordDrift {
+            group: group(),
+            binding: binding("route"),
+            drift: on.then(|| "elsewhere".to_owned()),
+        }),
+    ]
+}
+
+fn step(operation: OperationId, name: &str, outcome: StepOutcome) -> RecordStep {
+    RecordStep {
+        group: group_name("dmz"),
+        operation,
+        binding: binding(name),
+        outcome,
+        calls: vec![],
+        took: Duration::from_millis(1),
+    }
+}
+
+/// Three of four tokens and operations become those of the group, so that commands get through.
+fn in_context(state: &State, body: CommandBody) -> CommandBody {
+    let Some(group) = state.groups.get(&group_name("dmz")) else { return body };
+    let running = group.operation.as_ref().map(|o| o.id);
+    let token = |drawn: Token| if drawn.0 > 0 { group.token } else { drawn };
+    match body {
+        CommandBody::StartOperation(start) => CommandBody::StartOperation(StartOperation {
+            expected: token(start.expected),
+            supersedes: if start.supersedes.is_some() { running } else { None },
+            ..start
+        }),
+        CommandBody::RecordStep(record) => CommandBody::RecordStep(RecordStep {
+            operation: running.filter(|_| record.operation.0 > 0).unwrap_or(record.operation),
+            ..record
+        }),
+        CommandBody::RecordRelease { group: name, appliance, token: drawn, proof } => {
+            CommandBody::RecordRelease { group: name, appliance, token: token(drawn), proof }
+        }
+        other => other,
+    }
+}

@@ -1,0 +1,20 @@
+//! The rules one by one: what a story would tell too slowly.
+
+#![allow(clippy::expect_used, clippy::panic, reason = "a panic is how a test fails")]
+
+mod common;
+
+#[path = "rules/actions.rs"]
+mod actions;
+#[path = "rules/codec.rs"]
+mod codec;
+#[path = "rules/declaring.rs"]
+mod declaring;
+#[path = "rules/lease.rs"]
+mod lease;
+#[path = "rules/majority.rs"]
+mod majority;
+#[path = "rules/operations.rs"]
+mod operations;
+#[path = "rules/watch.rs"]
+mod watch;

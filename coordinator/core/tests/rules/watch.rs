@@ -1,0 +1,147 @@
+//! One vantage: from samples to what it says.
+
+use coordinator_core::model::ProbeSpec;
+use coordinator_core::observe::{ProbeTrack, Verdict, Watch};
+use coordinator_core::state::State;
+use coordinator_core::time::Mono;
+
+use crate::common::{appliance, probe};
+use crate::operations::active_pair;
+
+/// The samples, one per interval of 200 ms, and the verdict after each: `+` passes, `-` fails,
+/// `u`, `U` and `D` stand for unknown, up and down.
+#[test]
+fn rise_and_fall_thresholds() {
+    for (samples, verdicts) in [
+        ("++++", "uUUU"),
+        ("----", "uDDD"),
+        ("+-+-+-", "uuuuuu"),
+        ("++-+-+--", "uUUUUUUD"),
+        ("--+-+-++", "uDDDDDDU"),
+    ] {
+        let mut track = ProbeTrack::new(probe());
+        let mut before = Verdict::Unknown;
+        for (i, (sample, expected)) in samples.chars().zip(verdicts.chars()).enumerate() {
+            let now = Mono::from_millis(200 * i as u64);
+            let changed = track.feed(sample == '+', "so", now);
+            let verdict = track.verdict(now);
+            assert_eq!(letter(verdict), expected, "{samples} at {i}");
+            assert_eq!(changed, (verdict != before).then_some(verdict), "{samples} at {i}");
+            before = verdict;
+        }
+    }
+}
+
+#[test]
+fn without_samples_the_verdict_is_lost_and_must_be_earned_again() {
+    let mut track = ProbeTrack::new(probe());
+    track.feed(true, "", Mono::from_millis(0));
+    track.feed(true, "", Mono::from_millis(200));
+    let last = 200 + 3 * 200 + 100;
+    assert_eq!(track.verdict(Mono::from_millis(last)), Verdict::Up);
+    assert_eq!(track.verdict(Mono::from_millis(last + 1)), Verdict::Unknown);
+    track.feed(true, "", Mono::from_millis(last + 1));
+    assert_eq!(track.verdict(Mono::from_millis(last + 1)), Verdict::Unknown);
+    assert_eq!(track.feed(true, "", Mono::from_millis(last + 200)), Some(Verdict::Up));
+}
+
+#[test]
+fn a_sample_that_ends_out_of_order_is_passed_over() {
+    let mut track = ProbeTrack::new(probe());
+    track.feed(true, "", Mono::from_millis(400));
+    track.feed(false, "", Mono::from_millis(200));
+    assert_eq!(track.feed(true, "", Mono::from_millis(600)), Some(Verdict::Up));
+}
+
+#[test]
+fn nothing_is_said_before_anything_is_known() {
+    let (mut watch, state) = watch();
+    assert_eq!(watch.sights(Mono::from_millis(0)), []);
+    assert!(!sample(&mut watch, "fw-a", true, 0));
+    assert!(sample(&mut watch, "fw-a", true, 200));
+    assert_eq!(said(&watch, 200), "fw-a up");
+    watch.declare(&state);
+    assert_eq!(said(&watch, 200), "fw-a up", "the same declaration changes nothing");
+}
+
+#[test]
+fn a_changed_probe_begins_anew() {
+    let (mut watch, mut state) = watch();
+    both_up(&mut watch);
+    for group in state.groups.values_mut() {
+        group.spec.appliances[0].probes[0] = ProbeSpec { fall: 9, ..probe() };
+    }
+    watch.declare(&state);
+    assert_eq!(said(&watch, 200), "fw-b up");
+    state.groups.clear();
+    watch.declare(&state);
+    assert_eq!(said(&watch, 200), "");
+}
+
+#[test]
+fn an_appliance_is_down_when_another_one_still_answers() {
+    let (mut watch, _) = watch();
+    both_up(&mut watch);
+    sample(&mut watch, "fw-a", false, 400);
+    sample(&mut watch, "fw-b", true, 400);
+    assert!(sample(&mut watch, "fw-a", false, 600));
+    assert_eq!(said(&watch, 600), "fw-a down, fw-b up");
+}
+
+/// A vantage that is being cut off sees the appliance with the quicker probe fail first. It says
+/// nothing of it until the other one has answered, or failed as well.
+#[test]
+fn a_failure_that_nothing_else_has_answered_since_is_not_told_yet() {
+    let (mut watch, _) = watch();
+    both_up(&mut watch);
+    sample(&mut watch, "fw-a", false, 400);
+    assert!(sample(&mut watch, "fw-a", false, 600), "it takes back that fw-a is up");
+    assert_eq!(said(&watch, 600), "fw-b up");
+    // Now fw-b answers: the vantage is not cut off, and what it saw of fw-a counts.
+    let mut sees = watch.clone();
+    assert!(sample(&mut sees, "fw-b", true, 610), "one sample settles the other's verdict");
+    assert_eq!(said(&sees, 610), "fw-a down, fw-b up");
+    // Or fw-b fails too: it sees nothing at all, which the leader will weigh.
+    sample(&mut watch, "fw-b", false, 610);
+    sample(&mut watch, "fw-a", false, 800);
+    sample(&mut watch, "fw-b", false, 810);
+    assert_eq!(said(&watch, 810), "fw-a down, fw-b down");
+}
+
+#[test]
+fn a_probe_that_stopped_running_is_said_to_be_unknown() {
+    let (mut watch, _) = watch();
+    both_up(&mut watch);
+    assert_eq!(said(&watch, 5_000), "fw-a unknown, fw-b unknown");
+}
+
+fn watch() -> (Watch, State) {
+    let state = active_pair(&["vip"]).state;
+    let mut watch = Watch::new();
+    watch.declare(&state);
+    (watch, state)
+}
+
+fn both_up(watch: &mut Watch) {
+    for at in [0, 200] {
+        sample(watch, "fw-a", true, at);
+        sample(watch, "fw-b", true, at);
+    }
+}
+
+fn sample(watch: &mut Watch, name: &str, pass: bool, at: u64) -> bool {
+    watch.feed(&appliance(name), &probe().name, pass, "so", Mono::from_millis(at))
+}
+
+fn said(watch: &Watch, at: u64) -> String {
+    let sights = watch.sights(Mono::from_millis(at));
+    sights.iter().map(|s| format!("{} {}", s.appliance, s.verdict)).collect::<Vec<_>>().join(", ")
+}
+
+fn letter(verdict: Verdict) -> char {
+    match verdict {
+        Verdict::Unknown => 'u',
+        Verdict::Up => 'U',
+        Verdict::Down => 'D',
+    }
+}
