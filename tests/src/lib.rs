@@ -4,8 +4,11 @@
 //! loopback or on the hosts of a [`netns::Network`]. [`timeline`] reads what the helpers
 //! `traffic-client` and `arp-watch` saw.
 
+pub mod api;
 pub mod clock;
+pub mod cluster;
 pub mod command;
+pub mod groups;
 pub mod netns;
 pub mod privileged;
 pub mod process;

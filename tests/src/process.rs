@@ -88,6 +88,11 @@ impl Process {
         }
     }
 
+    /// Where both its outputs go.
+    pub fn log_file(&self) -> &Path {
+        &self.log
+    }
+
     /// Everything in its log.
     pub fn log(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap_or_default()
