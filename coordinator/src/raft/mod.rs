@@ -4,14 +4,21 @@
 //! leads. Inside, [`wal`] alone writes the log, [`store`] alone knows sled and [`codec`] alone
 //! knows bincode.
 
+pub mod codec;
 mod data_dir;
 mod error;
+mod gate;
 mod history;
+mod leadership;
 pub mod network;
 mod options;
 mod replica;
 pub mod server;
+pub mod snapshot;
+mod start;
+pub mod state_machine;
 mod status;
+pub mod store;
 pub mod types;
 pub mod wal;
 
@@ -20,4 +27,4 @@ pub use error::{HistoryError, NotConfirmed, ProposeError, StartError, TransferEr
 pub use history::{HistoryQuery, MAX_LIMIT, RETAINED_EVENTS};
 pub use options::{PeerUrls, RaftTimings, ReplicaOptions};
 pub use replica::Replica;
-pub use status::{FollowerStatus, Leadership, ReplicaStatus, Role, StorageHealth};
+pub use status::{FollowerStatus, Leadership, Leading, ReplicaStatus, Role, StorageHealth};

@@ -1,18 +1,35 @@
 //! The handle that the rest of the coordinator uses.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use coordinator_core::command::Command;
 use coordinator_core::event::Event;
 use coordinator_core::ids::NodeId;
 use coordinator_core::state::State;
-use tokio::sync::{broadcast, watch};
+use openraft::ReadPolicy;
+use openraft::async_runtime::WatchReceiver as _;
+use openraft::errors::{ClientWriteError, LinearizableReadError, RaftError};
+use tokio::sync::{Semaphore, broadcast, watch};
 
+use super::codec::{self, CodecError};
+use super::data_dir::DataDir;
+use super::gate::VoteGate;
+use super::leadership;
+use super::network::Network;
+use super::start::{self, Opened, PointsmanRaft};
+use super::state_machine::StateMachine;
+use super::types::{LogId, Proposal};
+use super::wal::Wal;
 use super::{
-    HistoryError, HistoryQuery, Leadership, NotConfirmed, ProposeError, ReplicaOptions, ReplicaStatus,
-    StartError, TransferError,
+    HistoryError, HistoryQuery, Leadership, NotConfirmed, ProposeError, ReplicaOptions, ReplicaStatus, StartError,
+    StorageHealth, TransferError,
 };
+
+/// Proposals under way at once; more wait, within their deadline.
+const MAX_PROPOSALS: usize = 1024;
+/// How long a graceful stop waits for openraft's own tasks.
+const STOP_DEADLINE: Duration = Duration::from_secs(5);
 
 /// A running replica. Cheap to clone; every clone is the same replica.
 #[derive(Clone)]
@@ -22,22 +39,76 @@ pub struct Replica {
 
 struct Shared {
     options: ReplicaOptions,
-    state: watch::Sender<Arc<State>>,
-    leadership: watch::Sender<Leadership>,
-    events: broadcast::Sender<Arc<Event>>,
+    raft: PointsmanRaft,
+    wal: Wal,
+    gate: Arc<VoteGate>,
+    proposals: Semaphore,
+    state: watch::Receiver<Arc<State>>,
+    leadership: watch::Receiver<Leadership>,
+    stopping: watch::Sender<bool>,
+    /// Given up on a stop, so that the directory is free although clones remain.
+    machine: RwLock<Option<StateMachine>>,
+    dir: Mutex<Option<DataDir>>,
+    /// A subscription that was never read, to hand out after the machine is gone.
+    events: broadcast::Receiver<Arc<Event>>,
 }
 
 impl Replica {
     /// Opens the data directory and starts taking part. On the first start it forms the cluster
-    /// with the other members.
+    /// with the other members, or catches up with it if it has a history.
+    ///
+    /// It returns before there is a leader: [`leadership`](Self::leadership) tells. The
+    /// [`router`](super::server::router) must be served before anything can happen.
     ///
     /// # Errors
     /// [`StartError`]: nothing runs, and nothing acknowledged was touched.
     pub async fn start(options: ReplicaOptions) -> Result<Replica, StartError> {
-        let (state, _) = watch::channel(Arc::new(State::default()));
-        let (leadership, _) = watch::channel(Leadership::default());
-        let (events, _) = broadcast::channel(4096);
-        Ok(Replica { shared: Arc::new(Shared { options, state, leadership, events }) })
+        start::check(&options)?;
+        let started = Instant::now();
+        let opening = options.clone();
+        let opened = tokio::task::spawn_blocking(move || start::open(&opening)).await;
+        let Opened { dir, wal, machine } =
+            opened.map_err(|error| StartError::Raft { source: Box::new(error) })??;
+        let gate = Arc::new(start::gate(&options, &wal, started));
+        let may_elect = gate.closed(started).is_none();
+        let network = Network {
+            client: options.peer_client.clone(),
+            urls: options.peer_urls.clone(),
+            cluster: options.cluster_id.as_str().into(),
+            from: options.node_id,
+            members: Arc::new(options.members.clone()),
+            append_deadline: options.timings.election_max,
+        };
+        let config = start::config(&options, may_elect)?;
+        let raft =
+            PointsmanRaft::new(options.node_id.0, config, network.clone(), wal.clone(), machine.clone()).await;
+        let raft = match raft {
+            Ok(raft) => raft,
+            Err(error) => {
+                wal.close().await;
+                return Err(StartError::Raft { source: Box::new(error) });
+            }
+        };
+        let (stopping, stop) = watch::channel(false);
+        let members = start::members(&options);
+        tokio::spawn(start::enter(raft.clone(), gate.clone(), network, members, stop));
+        let (leader, leadership) = watch::channel(Leadership::default());
+        tokio::spawn(leadership::follow(raft.metrics(), leader));
+        Ok(Replica {
+            shared: Arc::new(Shared {
+                state: machine.watch_state(),
+                events: machine.subscribe_events(),
+                machine: RwLock::new(Some(machine)),
+                dir: Mutex::new(Some(dir)),
+                proposals: Semaphore::new(MAX_PROPOSALS),
+                options,
+                raft,
+                wal,
+                gate,
+                leadership,
+                stopping,
+            }),
+        })
     }
 
     /// This node.
@@ -57,20 +128,35 @@ impl Replica {
 
     /// The state, and word of each change.
     pub fn watch_state(&self) -> watch::Receiver<Arc<State>> {
-        self.shared.state.subscribe()
+        self.shared.state.clone()
     }
 
     /// Who leads, and word of each change.
     pub fn leadership(&self) -> watch::Receiver<Leadership> {
-        self.shared.leadership.subscribe()
+        self.shared.leadership.clone()
     }
 
     /// Puts `command` into the log and waits until it is applied here.
     ///
     /// # Errors
     /// [`ProposeError`]; with `TimedOut` the outcome is unknown.
-    pub async fn propose(&self, _command: Command, _deadline: Duration) -> Result<Vec<Event>, ProposeError> {
-        Err(ProposeError::Stopped)
+    pub async fn propose(&self, command: Command, deadline: Duration) -> Result<Vec<Event>, ProposeError> {
+        match codec::encoded_command_len(&command) {
+            Ok(_) => {}
+            Err(CodecError::TooLarge { bytes, limit }) => return Err(ProposeError::TooLarge { bytes, limit }),
+            Err(_) => return Err(ProposeError::Stopped),
+        }
+        match self.storage_health() {
+            StorageHealth::Ok => {}
+            StorageHealth::Full { detail } => return Err(ProposeError::StorageFull { detail }),
+            StorageHealth::Failed { .. } => return Err(ProposeError::Stopped),
+        }
+        let writing = async {
+            let _permit = self.shared.proposals.acquire().await.map_err(|_| ProposeError::Stopped)?;
+            self.shared.raft.client_write(Proposal(command)).await.map_err(refused)
+        };
+        let written = tokio::time::timeout(deadline, Box::pin(writing)).await;
+        written.map_err(|_late| ProposeError::TimedOut)??.data.0.map_err(ProposeError::Rejected)
     }
 
     /// Asks a quorum whether this node still leads. Afterwards [`state`](Self::state) holds
@@ -78,34 +164,57 @@ impl Replica {
     ///
     /// # Errors
     /// [`NotConfirmed`]: the caller must not act as the leader.
-    pub async fn confirm_leadership(&self, _deadline: Duration) -> Result<(), NotConfirmed> {
-        Err(NotConfirmed::Stopped)
+    pub async fn confirm_leadership(&self, deadline: Duration) -> Result<(), NotConfirmed> {
+        let asking = async {
+            let confirmed = self.shared.raft.get_read_linearizer(ReadPolicy::ReadIndex).await;
+            let confirmed = confirmed.map_err(|error| match error {
+                RaftError::APIError(LinearizableReadError::ForwardToLeader(to)) => {
+                    NotConfirmed::NotLeader { leader: to.leader_id.map(NodeId) }
+                }
+                RaftError::APIError(LinearizableReadError::QuorumNotEnough(_)) => NotConfirmed::NoQuorum,
+                RaftError::Fatal(_) => NotConfirmed::Stopped,
+            })?;
+            confirmed.await_ready(&self.shared.raft).await.map_err(|_| NotConfirmed::Stopped)?;
+            Ok(())
+        };
+        tokio::time::timeout(deadline, Box::pin(asking)).await.unwrap_or(Err(NotConfirmed::NoQuorum))
     }
 
-    /// When the newest heartbeat round that a quorum acknowledged was *sent*; `None` unless this
-    /// node leads.
+    /// When the newest heartbeat round that a quorum acknowledged was *sent*, on this node's
+    /// monotonic clock; `None` unless this node leads. May be older than the truth, never newer.
     pub fn quorum_acked_at(&self) -> Option<Instant> {
-        None
+        leadership::quorum_acked_at(&self.shared.raft.metrics().borrow_watched())
     }
 
     /// What the replica says of itself.
     pub fn status(&self) -> ReplicaStatus {
+        let metrics = self.shared.raft.metrics();
+        let metrics = metrics.borrow_watched();
+        let running = metrics.running_state.as_ref();
+        let storage = match (self.storage_health(), running) {
+            (StorageHealth::Ok, Err(openraft::errors::Fatal::StorageError(error))) => {
+                StorageHealth::Failed { detail: error.to_string() }
+            }
+            (health, _) => health,
+        };
+        let stored = metrics.membership_config.membership();
+        let voters = stored.voter_ids().filter_map(|id| Some((NodeId(id), stored.get_node(&id)?.address.clone())));
         ReplicaStatus {
             node_id: self.node_id(),
             cluster_id: self.cluster_id().to_owned(),
-            role: super::Role::Stopped,
-            term: 0,
-            leader: None,
-            last_log: None,
-            committed: None,
-            applied: None,
-            snapshot: None,
-            purged: None,
-            members: Default::default(),
-            followers: Default::default(),
-            quorum_acked_ms_ago: None,
-            storage: super::StorageHealth::Ok,
-            not_voting: None,
+            role: leadership::role(&metrics),
+            term: metrics.current_term,
+            leader: metrics.current_leader.map(NodeId),
+            last_log: metrics.last_log_index,
+            committed: metrics.local_committed.map(|id| id.index()),
+            applied: metrics.last_applied.map(|id| id.index()),
+            snapshot: metrics.snapshot.map(|id| id.index()),
+            purged: metrics.purged.map(|id| id.index()),
+            members: voters.collect(),
+            followers: leadership::followers(&metrics),
+            quorum_acked_ms_ago: leadership::quorum_acked_at(&metrics).map(|at| leadership::millis(at.elapsed())),
+            storage,
+            not_voting: self.shared.gate.closed(Instant::now()).map(str::to_owned),
         }
     }
 
@@ -113,25 +222,87 @@ impl Replica {
     ///
     /// # Errors
     /// [`HistoryError`]
-    pub async fn history(&self, _query: HistoryQuery) -> Result<Vec<Event>, HistoryError> {
-        Err(HistoryError::Stopped)
+    pub async fn history(&self, query: HistoryQuery) -> Result<Vec<Event>, HistoryError> {
+        let machine = self.machine().ok_or(HistoryError::Stopped)?;
+        machine.history(query).await.map_err(|error| match error {
+            Some(error) => HistoryError::Store(Box::new(error)),
+            None => HistoryError::Stopped,
+        })
     }
 
     /// Events as they are applied here. A receiver that falls 4,096 events behind misses some and
     /// is told so; the history has them all.
     pub fn subscribe_events(&self) -> broadcast::Receiver<Arc<Event>> {
-        self.shared.events.subscribe()
+        self.shared.events.resubscribe()
     }
 
-    /// Hands leadership to the reachable follower that is closest behind.
+    /// Hands leadership to the reachable follower that has caught up, and waits until it leads.
     ///
     /// # Errors
     /// [`TransferError`]
     pub async fn transfer_leadership(&self) -> Result<NodeId, TransferError> {
-        Err(TransferError::Stopped)
+        leadership::transfer(self, self.shared.options.timings).await
     }
 
     /// Stops, handing leadership over first. Bounded in time; afterwards the data directory is
-    /// free.
-    pub async fn shutdown(&self) {}
+    /// free. A second call does nothing.
+    pub async fn shutdown(&self) {
+        if self.shared.stopping.send_replace(true) {
+            return;
+        }
+        if self.shared.options.members.len() > 1 && self.leadership().borrow().is_self {
+            match self.transfer_leadership().await {
+                Ok(to) => tracing::info!(to = to.0, "handed leadership over before stopping"),
+                Err(error) => tracing::warn!(%error, "stopping without handing leadership over"),
+            }
+        }
+        if tokio::time::timeout(STOP_DEADLINE, self.shared.raft.shutdown()).await.is_err() {
+            tracing::warn!("raft did not stop in time");
+        }
+        self.shared.wal.close().await;
+        let machine = self.shared.machine.write().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(machine) = machine
+            && let Err(error) = machine.persist().await
+        {
+            // Nothing is lost: the log has it all.
+            tracing::warn!(%error, "could not sync the state store");
+        }
+        self.shared.dir.lock().unwrap_or_else(PoisonError::into_inner).take();
+    }
+
+    fn machine(&self) -> Option<StateMachine> {
+        self.shared.machine.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn raft(&self) -> &PointsmanRaft {
+        &self.shared.raft
+    }
+
+    pub(super) fn gate(&self) -> &VoteGate {
+        &self.shared.gate
+    }
+
+    pub(super) fn storage_health(&self) -> StorageHealth {
+        self.shared.wal.health().borrow().clone()
+    }
+
+    pub(super) fn last_log(&self) -> Option<LogId> {
+        self.shared.wal.last()
+    }
+
+    pub(super) fn has_member(&self, node: NodeId) -> bool {
+        self.shared.options.members.contains_key(&node)
+    }
+}
+
+fn refused(error: RaftError<super::types::TypeConfig, ClientWriteError<super::types::TypeConfig>>) -> ProposeError {
+    match error {
+        RaftError::APIError(ClientWriteError::ForwardToLeader(to)) => {
+            ProposeError::NotLeader { leader: to.leader_id.map(NodeId) }
+        }
+        // The entry was in this node's log and another leader's took its place: it may still have
+        // been committed, or be yet.
+        RaftError::APIError(_) => ProposeError::TimedOut,
+        RaftError::Fatal(_) => ProposeError::Stopped,
+    }
 }

@@ -103,3 +103,13 @@ pub struct ReplicaStatus {
     /// Why the node does not vote yet, if it does not.
     pub not_voting: Option<String>,
 }
+
+/// That this node leads: see [`Replica::leading`](super::Replica::leading).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Leading {
+    /// In which term.
+    pub term: u64,
+    /// When the newest heartbeat round that a quorum acknowledged was *sent*; `None` before the
+    /// first one of this term.
+    pub quorum_acked_at: Option<std::time::Instant>,
+}

@@ -30,11 +30,29 @@ pub enum WalError {
         /// What is wrong.
         detail: String,
     },
+    /// A whole batch holds something that this version cannot read.
+    #[error("{file} holds a batch at offset {offset} that this version cannot read; nothing was changed")]
+    Unreadable {
+        /// Which file.
+        file: String,
+        /// Where the batch starts, in bytes.
+        offset: u64,
+        /// What is not understood.
+        source: crate::raft::codec::CodecError,
+    },
     /// The disk is full.
     #[error("there is no room for {file}")]
     Full {
         /// Which file could not be written.
         file: String,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A thread of the log could not be started.
+    #[error("could not start a thread of the log")]
+    Thread {
+        /// Why not.
+        source: io::Error,
     },
     /// An earlier write failed: nothing more is written by this process.
     #[error("the log has stopped: {detail}")]
@@ -42,4 +60,26 @@ pub enum WalError {
         /// What happened.
         detail: String,
     },
+}
+
+impl WalError {
+    /// The error of a failed file operation; a full disk is told apart.
+    pub(super) fn io(action: &'static str, file: String, source: io::Error) -> Self {
+        match source.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::Full { file, source },
+            _ => Self::Io { action, file, source },
+        }
+    }
+}
+
+impl From<&WalError> for io::Error {
+    fn from(error: &WalError) -> io::Error {
+        let kind = match error {
+            WalError::Full { .. } => io::ErrorKind::StorageFull,
+            WalError::Io { source, .. } => source.kind(),
+            _ => io::ErrorKind::Other,
+        };
+        let cause = std::error::Error::source(error).map(|cause| format!(": {cause}")).unwrap_or_default();
+        io::Error::new(kind, format!("{error}{cause}"))
+    }
 }

@@ -1,0 +1,340 @@
+//! The materialised state and the history. The only place that knows sled.
+//!
+//! One tree, three kinds of key: `m` for what was applied last, `g<name>` for a group,
+//! `h<index><seq>` (big-endian) for an event. What an entry changes and the entry's own log id go
+//! in one atomic batch.
+//!
+//! Nothing here is synced while entries are applied: the log can always rebuild it. Before the log
+//! is purged, [`Store::persist`] makes it last. `sled::flush` alone does not: it hands pages to the
+//! kernel (`sync_file_range`) without waiting for the disk, so the files are synced here as well.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use coordinator_core::event::Event;
+use coordinator_core::ids::GroupName;
+use coordinator_core::state::{Group, State};
+
+use super::codec::{self, CodecError, StateMeta};
+use super::history::HistoryQuery;
+
+const META: &[u8] = b"m";
+const GROUP: u8 = b'g';
+const EVENT: u8 = b'h';
+/// sled stalls for seconds on a very large batch.
+const CHUNK: usize = 1000;
+const CACHE_BYTES: u64 = 16 << 20;
+
+/// Why the store failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// sled failed.
+    #[error("could not {action} the state store")]
+    Sled {
+        /// What was attempted.
+        action: &'static str,
+        /// Why not.
+        source: sled::Error,
+    },
+    /// A file operation failed.
+    #[error("could not {action} {}", path.display())]
+    Io {
+        /// What was attempted.
+        action: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// Something in it cannot be encoded or decoded.
+    #[error("could not read or write a value of the state store")]
+    Codec(#[from] CodecError),
+    /// A key is not one of ours.
+    #[error("the state store holds an unknown key {key:?}")]
+    Key {
+        /// As found.
+        key: Vec<u8>,
+    },
+}
+
+impl From<StoreError> for io::Error {
+    fn from(error: StoreError) -> io::Error {
+        let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
+        io::Error::other(format!("{error}{cause}"))
+    }
+}
+
+fn failed(action: &'static str) -> impl Fn(sled::Error) -> StoreError {
+    move |source| StoreError::Sled { action, source }
+}
+
+/// What a batch of entries changed.
+#[derive(Debug)]
+pub struct Change<'a> {
+    /// Groups that are new or different; `None` for one that is gone.
+    pub groups: Vec<(&'a GroupName, Option<&'a Group>)>,
+    /// New events, in order.
+    pub events: &'a [Event],
+    /// What was applied last. `events` counts the history before the new events; the count after
+    /// them is returned by [`Store::apply`].
+    pub meta: &'a StateMeta,
+}
+
+/// The store. Every method blocks on the disk.
+#[derive(Debug)]
+pub struct Store {
+    db: sled::Db,
+    path: PathBuf,
+    retained: u64,
+}
+
+impl Store {
+    /// Opens the store at `path` and reads the state. One that cannot be read, even after sled's
+    /// own snapshot files are removed, is moved aside and started empty: it is rebuilt from the
+    /// log and the newest snapshot.
+    ///
+    /// # Errors
+    /// [`StoreError`] when not even an empty one can be made.
+    pub fn open(path: &Path, retained: u64) -> Result<(Self, State, StateMeta), StoreError> {
+        let attempt = || {
+            let store = Self { db: open_db(path)?, path: path.to_owned(), retained };
+            let (state, meta) = store.load()?;
+            Ok::<_, StoreError>((store, state, meta))
+        };
+        match attempt() {
+            Ok(opened) => Ok(opened),
+            Err(StoreError::Sled { source: sled::Error::Io(source), .. }) => {
+                // The disk or the permissions, not the content: setting it aside would not help.
+                Err(StoreError::Io { action: "open", path: path.to_owned(), source })
+            }
+            Err(error) => {
+                let cause = io::Error::from(error);
+                tracing::warn!(%cause, path = %path.display(), "the state store is unreadable: rebuilding it from the log");
+                move_aside(path)?;
+                attempt()
+            }
+        }
+    }
+
+    fn load(&self) -> Result<(State, StateMeta), StoreError> {
+        let mut state = State::default();
+        let Some(meta) = self.db.get(META).map_err(failed("read"))? else {
+            // Without it, whatever else is there is the rest of an interrupted replacement.
+            self.clear()?;
+            return Ok((state, StateMeta::default()));
+        };
+        let meta: StateMeta = codec::decode(&meta)?;
+        for found in self.db.scan_prefix([GROUP]) {
+            let (key, value) = found.map_err(failed("read"))?;
+            let name = std::str::from_utf8(&key[1..]).ok().and_then(|name| GroupName::new(name).ok());
+            let name = name.ok_or_else(|| StoreError::Key { key: key.to_vec() })?;
+            state.groups.insert(name, codec::decode(&value)?);
+        }
+        state.time = meta.time;
+        Ok((state, meta))
+    }
+
+    /// Writes what a batch of entries changed, atomically. Returns how many events are kept.
+    ///
+    /// # Errors
+    /// [`StoreError`]: nothing was written.
+    pub fn apply(&self, change: &Change<'_>) -> Result<u64, StoreError> {
+        let mut batch = sled::Batch::default();
+        for (name, group) in &change.groups {
+            match group {
+                Some(group) => batch.insert(group_key(name), codec::encode(*group)?),
+                None => batch.remove(group_key(name)),
+            }
+        }
+        for event in change.events {
+            batch.insert(event_key(event.index, event.seq), codec::encode(event)?);
+        }
+        let mut meta = change.meta.clone();
+        meta.events += change.events.len() as u64;
+        let excess = meta.events.saturating_sub(self.retained);
+        for found in self.db.scan_prefix([EVENT]).keys().take(excess.min(self.retained) as usize) {
+            batch.remove(found.map_err(failed("read"))?);
+            meta.events -= 1;
+        }
+        batch.insert(META, codec::encode(&meta)?);
+        self.db.apply_batch(batch).map_err(failed("write to"))?;
+        Ok(meta.events)
+    }
+
+    /// Replaces everything. Interrupted, it leaves a store that counts as empty.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub fn replace(&self, state: &State, meta: &StateMeta, events: &[Event]) -> Result<(), StoreError> {
+        self.clear()?;
+        // A field added to the state must be stored too: this line then no longer compiles.
+        let State { time: _, groups } = state;
+        for (name, group) in groups {
+            self.db.insert(group_key(name), codec::encode(group)?).map_err(failed("write to"))?;
+        }
+        for chunk in events.chunks(CHUNK) {
+            let mut batch = sled::Batch::default();
+            for event in chunk {
+                batch.insert(event_key(event.index, event.seq), codec::encode(event)?);
+            }
+            self.db.apply_batch(batch).map_err(failed("write to"))?;
+        }
+        self.db.insert(META, codec::encode(meta)?).map_err(failed("write to"))?;
+        self.persist()
+    }
+
+    fn clear(&self) -> Result<(), StoreError> {
+        self.db.remove(META).map_err(failed("clear"))?;
+        loop {
+            let mut batch = sled::Batch::default();
+            let mut count = 0;
+            for key in self.db.iter().keys().take(CHUNK) {
+                batch.remove(key.map_err(failed("read"))?);
+                count += 1;
+            }
+            if count == 0 {
+                return Ok(());
+            }
+            self.db.apply_batch(batch).map_err(failed("clear"))?;
+        }
+    }
+
+    /// Makes everything written so far last through a power loss.
+    ///
+    /// # Errors
+    /// [`StoreError`]: the log must not be purged.
+    pub fn persist(&self) -> Result<(), StoreError> {
+        self.db.flush().map_err(failed("flush"))?;
+        sync_file(&self.path.join("db"))?;
+        let blobs = self.path.join("blobs");
+        let listing = match fs::read_dir(&blobs) {
+            Ok(listing) => listing,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(source) => return Err(StoreError::Io { action: "list", path: blobs, source }),
+        };
+        // Values too large for a page: rare, and not covered by the other file.
+        for entry in listing {
+            let entry = entry.map_err(|source| StoreError::Io { action: "list", path: blobs.clone(), source })?;
+            sync_file(&entry.path())?;
+        }
+        sync_file(&blobs)
+    }
+
+    /// Events that meet `query`, newest first.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub fn history(&self, query: &HistoryQuery) -> Result<Vec<Event>, StoreError> {
+        let newest = match query.before {
+            Some((index, seq)) => event_key(index, seq),
+            None => vec![EVENT + 1],
+        };
+        let mut found = Vec::new();
+        for entry in self.db.range(vec![EVENT]..newest).values().rev() {
+            let event: Event = codec::decode(&entry.map_err(failed("read"))?)?;
+            // Time never goes back along the log: nothing older can match.
+            if query.from.is_some_and(|from| event.at < from) {
+                break;
+            }
+            if query.matches(&event) {
+                found.push(event);
+                if found.len() == query.effective_limit() {
+                    break;
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    /// The newest events up to log index `upto` whose encoded size is at most `budget` bytes in
+    /// all, oldest first, each in its envelope.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub fn encoded_events(&self, upto: u64, budget: usize) -> Result<Vec<Vec<u8>>, StoreError> {
+        let end = match upto.checked_add(1) {
+            Some(next) => event_key(next, 0),
+            None => vec![EVENT + 1],
+        };
+        let mut events = Vec::new();
+        let mut bytes = 0;
+        for value in self.db.range(vec![EVENT]..end).values().rev() {
+            let value = value.map_err(failed("read"))?;
+            bytes += value.len();
+            if bytes > budget {
+                break;
+            }
+            events.push(value.to_vec());
+        }
+        events.reverse();
+        Ok(events)
+    }
+}
+
+fn group_key(name: &GroupName) -> Vec<u8> {
+    [&[GROUP], name.as_str().as_bytes()].concat()
+}
+
+fn event_key(index: u64, seq: u32) -> Vec<u8> {
+    let mut key = vec![EVENT];
+    key.extend_from_slice(&index.to_be_bytes());
+    key.extend_from_slice(&seq.to_be_bytes());
+    key
+}
+
+fn sync_file(path: &Path) -> Result<(), StoreError> {
+    File::open(path).and_then(|file| file.sync_data()).map_err(|source| StoreError::Io {
+        action: "sync",
+        path: path.to_owned(),
+        source,
+    })
+}
+
+/// Opens sled. A kill while it opens can leave its snapshot files half-written: those being
+/// written are removed first, all of them when sled calls the store corrupt.
+fn open_db(path: &Path) -> Result<sled::Db, StoreError> {
+    remove_snapshots(path, |name| name.ends_with(".generating"))?;
+    let config = sled::Config::new().path(path).cache_capacity(CACHE_BYTES).flush_every_ms(None);
+    match config.open() {
+        Err(sled::Error::Corruption { .. }) => {
+            tracing::warn!(path = %path.display(), "sled reports corruption: trying without its snapshot files");
+            remove_snapshots(path, |_| true)?;
+            config.open().map_err(failed("open"))
+        }
+        opened => opened.map_err(failed("open")),
+    }
+}
+
+fn remove_snapshots(path: &Path, which: fn(&str) -> bool) -> Result<(), StoreError> {
+    let fail = |action, path: &Path| {
+        let path = path.to_owned();
+        move |source| StoreError::Io { action, path, source }
+    };
+    let listing = match fs::read_dir(path) {
+        Ok(listing) => listing,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(fail("list", path)(error)),
+    };
+    for entry in listing {
+        let entry = entry.map_err(fail("list", path))?;
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        if name.starts_with("snap.") && which(&name) {
+            fs::remove_file(entry.path()).map_err(fail("remove", &entry.path()))?;
+        }
+    }
+    Ok(())
+}
+
+/// Renames the store, replacing the one set aside before.
+fn move_aside(path: &Path) -> Result<(), StoreError> {
+    let aside = path.with_extension("damaged");
+    let fail = |source| StoreError::Io { action: "move aside", path: path.to_owned(), source };
+    match fs::remove_dir_all(&aside) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(fail(error)),
+        _ => {}
+    }
+    fs::rename(path, &aside).map_err(fail)
+}
