@@ -1,4 +1,5 @@
 //! The simulated cloud as a client of it sees it: its data plane, its doors, and its end.
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a panic is how a test fails")]
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};

@@ -18,7 +18,7 @@ const CONFLICTS: u32 = 8;
 
 /// Rounds that wrote something. A claim and a move take two; each conflict and each failure may
 /// cost one more. More than this means that writes are accepted and do not last.
-const WRITING_ROUNDS: u32 = 64;
+const WRITING_ROUNDS: u32 = 16;
 
 /// Makes `job.binding` point at `job.to`, and reads it back to make sure.
 ///
@@ -130,12 +130,15 @@ impl Move<'_> {
     async fn round(&self) -> Result<Round, AdapterError> {
         let actual = self.adapter.read(&self.job.group, &self.job.binding, self.journal).await?;
         self.refuse_if_deposed(&actual)?;
-        // A claim may be written while an earlier change is still under way, and must be: that
-        // change may be the deposed leader's.
+        // Claims do not wait for an earlier change to be finished: it may be the deposed leader's.
         let claims = self.adapter.plan_claim(&actual, self.job)?;
         if !claims.is_empty() {
-            self.write_claims(&claims).await?;
-            return Ok(Round::Wrote);
+            return match self.write_claims(&claims).await {
+                // Clouds refuse writes to what they are at work on. That is no failure, and takes
+                // longer than failures are ridden out for.
+                Err(AdapterError::Transient { .. }) if !actual.settled => Ok(Round::Unsettled),
+                claimed => claimed.map(|()| Round::Wrote),
+            };
         }
         if !actual.settled {
             return Ok(Round::Unsettled);
@@ -188,3 +191,6 @@ impl Move<'_> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,176 @@
+//! The driver against an adapter whose every answer is written down, for what no honest cloud
+//! does. What an honest one does is in the contract suite.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Mutex;
+
+use coordinator_core::ids::Token;
+use coordinator_core::model::BindingKind;
+use futures::FutureExt;
+use futures::future::BoxFuture;
+
+use super::*;
+use crate::contract::{ResourceLocks, ResourceSeen};
+
+const LONG: Duration = Duration::from_secs(600);
+
+type Read = Result<Actual, AdapterError>;
+
+/// Gives its answers in order, and the last one again and again.
+#[derive(Default)]
+struct Scripted {
+    reads: Mutex<VecDeque<Box<dyn Fn() -> Read + Send>>>,
+    writes: Mutex<Vec<String>>,
+    /// So many writes are refused first.
+    refusals: Mutex<u32>,
+    locks: ResourceLocks,
+}
+
+impl Scripted {
+    fn new(reads: Vec<Box<dyn Fn() -> Read + Send>>) -> Self {
+        Scripted { reads: Mutex::new(reads.into()), ..Scripted::default() }
+    }
+
+    fn written(&self) -> Vec<String> {
+        self.writes.lock().unwrap().clone()
+    }
+}
+
+impl Adapter for Scripted {
+    fn resources(&self, _: &BindingSpec) -> Result<BTreeSet<String>, AdapterError> {
+        Ok(BTreeSet::from(["r".to_owned()]))
+    }
+
+    fn locks(&self) -> &ResourceLocks {
+        &self.locks
+    }
+
+    fn read<'a>(&'a self, _: &'a GroupName, _: &'a BindingSpec, _: &'a Journal) -> BoxFuture<'a, Read> {
+        let mut reads = self.reads.lock().unwrap();
+        let next = if reads.len() > 1 { reads.pop_front().unwrap()() } else { reads[0]() };
+        async { next }.boxed()
+    }
+
+    fn plan_claim(&self, actual: &Actual, job: &MoveJob) -> Result<Vec<Change>, AdapterError> {
+        let unclaimed = actual.token < Some(job.token);
+        Ok(unclaimed.then(|| change("claim")).into_iter().collect())
+    }
+
+    fn plan(&self, actual: &Actual, job: &MoveJob) -> Result<Vec<Change>, AdapterError> {
+        let right = actual.pointing == Pointing::At(job.to.clone());
+        Ok((!right).then(|| change("move")).into_iter().collect())
+    }
+
+    fn write<'a>(&'a self, change: &'a Change, _: &'a Journal) -> BoxFuture<'a, Result<(), AdapterError>> {
+        let mut refusals = self.refusals.lock().unwrap();
+        if let Some(left) = refusals.checked_sub(1) {
+            *refusals = left;
+            return async { Err(AdapterError::transient("write r", "409")) }.boxed();
+        }
+        self.writes.lock().unwrap().push(change.attempt.clone());
+        async { Ok(()) }.boxed()
+    }
+}
+
+fn change(attempt: &str) -> Change {
+    Change {
+        attempt: attempt.to_owned(),
+        resource: "r".to_owned(),
+        etag: String::new(),
+        document: serde_json::Value::Null,
+    }
+}
+
+/// A read that finds the binding at `at`, with `token` on the resource.
+fn seen(at: &'static str, token: u64, settled: bool) -> Box<dyn Fn() -> Read + Send> {
+    Box::new(move || {
+        let token = Some(Token(token));
+        let resource = ResourceSeen {
+            id: "r".to_owned(),
+            etag: String::new(),
+            token,
+            document: serde_json::Value::Null,
+        };
+        let pointing = Pointing::At(at.parse().unwrap());
+        Ok(Actual { pointing, token, settled, resources: vec![resource] })
+    })
+}
+
+fn busy() -> Box<dyn Fn() -> Read + Send> {
+    Box::new(|| Err(AdapterError::transient("read r", "503")))
+}
+
+async fn run(adapter: &Scripted) -> Result<(), AdapterError> {
+    let kind = BindingKind::PublicIp {
+        adapter: "sim".parse().unwrap(),
+        resource: "pip".to_owned(),
+        targets: BTreeMap::new(),
+    };
+    let job = MoveJob {
+        group: "dmz".parse().unwrap(),
+        token: Token(10),
+        binding: BindingSpec { name: "web".parse().unwrap(), kind },
+        to: "fw-b".parse().unwrap(),
+    };
+    move_binding(adapter, &job, &Open, &Journal::default(), LONG).await
+}
+
+struct Open;
+
+impl Gate for Open {
+    fn confirm(&self) -> BoxFuture<'_, Result<(), AdapterError>> {
+        async { Ok(()) }.boxed()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_accepted_write_is_not_taken_for_done_until_it_is_read_back() {
+    let adapter = Scripted::new(vec![seen("fw-a", 10, true)]);
+    let error = run(&adapter).await.unwrap_err();
+    assert!(matches!(error, AdapterError::Conflict { .. }));
+    assert_eq!(error.chain(), "could not keep `web` at fw-b: each write was accepted, and none lasted");
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_planned_on_what_is_not_settled() {
+    let adapter =
+        Scripted::new(vec![seen("fw-a", 10, false), seen("fw-b", 10, false), seen("fw-b", 10, true)]);
+    run(&adapter).await.unwrap();
+    assert!(adapter.written().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_claim_comes_first_and_is_followed_by_a_fresh_read() {
+    let adapter = Scripted::new(vec![seen("fw-a", 9, true), seen("fw-b", 10, true)]);
+    run(&adapter).await.unwrap();
+    assert_eq!(adapter.written(), ["claim"], "the plan of the first read is not carried out");
+}
+
+/// A new leader takes over while the cloud is at work on what the old one asked for.
+#[tokio::test(start_paused = true)]
+async fn a_claim_waits_for_the_cloud_to_finish_for_as_long_as_it_takes() {
+    let mut reads: Vec<_> = (0..21).map(|_| seen("fw-a", 9, false)).collect();
+    reads.push(seen("fw-b", 10, true));
+    let adapter = Scripted { refusals: Mutex::new(20), ..Scripted::new(reads) };
+    run(&adapter).await.unwrap();
+    assert_eq!(adapter.written(), ["claim"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_that_rises_during_the_move_ends_it() {
+    let adapter = Scripted::new(vec![seen("fw-a", 9, true), seen("fw-a", 11, true)]);
+    assert!(run(&adapter).await.unwrap_err().is_deposed());
+    assert_eq!(adapter.written(), ["claim"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_short_burst_of_failures_is_ridden_out_and_a_long_one_is_not() {
+    let mut reads: Vec<_> = (0..5).map(|_| busy()).collect();
+    reads.push(seen("fw-b", 10, true));
+    run(&Scripted::new(reads)).await.unwrap();
+
+    let started = tokio::time::Instant::now();
+    let error = run(&Scripted::new(vec![busy()])).await.unwrap_err();
+    assert_eq!(error.chain(), "could not read r: 503");
+    assert!(started.elapsed() < Duration::from_secs(3), "the caller decides about the rest");
+}
