@@ -117,3 +117,58 @@ fn read_token(path: &Path) -> Result<Token, ConfigFaults> {
 fn refuse(file: &Path, message: String) -> ConfigFaults {
     ConfigFaults { faults: vec![Fault { file: file.to_owned(), line: None, message }] }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_variable_goes_before_the_file() {
+        let (_dir, context) = context("from-file\n", 0o600);
+        assert_eq!(context.token(Some(" from-env ".to_owned())).unwrap().expose(), "from-env");
+        assert_eq!(context.token(Some(String::new())).unwrap().expose(), "from-file");
+        assert_eq!(context.token(None).unwrap().expose(), "from-file");
+    }
+
+    #[test]
+    fn a_token_that_others_can_read_is_refused_and_not_repeated() {
+        let (_dir, context) = context("hunter2", 0o640);
+        let said = context.token(None).unwrap_err().to_string();
+        assert!(said.contains("has mode 640") && !said.contains("hunter2"), "{said}");
+    }
+
+    #[test]
+    fn a_file_with_more_than_a_token_is_refused() {
+        for content in ["", "  \n", "two words"] {
+            let (_dir, context) = context(content, 0o600);
+            assert!(context.token(None).is_err(), "{content:?}");
+        }
+    }
+
+    #[test]
+    fn without_a_token_the_message_says_where_to_put_one() {
+        let (_dir, mut context) = context("x", 0o600);
+        context.token_file = None;
+        let said = context.token(None).unwrap_err().to_string();
+        assert!(said.contains(TOKEN_VARIABLE) && said.contains("token_file"), "{said}");
+    }
+
+    #[test]
+    fn debug_output_does_not_show_the_token() {
+        assert_eq!(format!("{:?}", Token("hunter2".to_owned())), "Token(not shown)");
+    }
+
+    fn context(token: &str, mode: u32) -> (tempfile::TempDir, CliContext) {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("token");
+        std::fs::write(&path, token).unwrap();
+        std::fs::set_permissions(&path, PermissionsExt::from_mode(mode)).unwrap();
+        let context = CliContext {
+            file: dir.path().join("cli.toml"),
+            endpoints: vec!["https://10.0.0.11:7400".to_owned()],
+            ca: "ca.pem".into(),
+            token_file: Some(path),
+        };
+        (dir, context)
+    }
+}

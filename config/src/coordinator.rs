@@ -148,12 +148,13 @@ fn config(report: &Report, file: &mut Table<'_>) -> Option<CoordinatorConfig> {
     let nodes = check::nodes(file, node_id);
     let own = nodes.as_ref().and_then(|all| all.get(&node_id?)).copied();
     let listen = listen(file, own);
-    let raft = file.table("raft", raft).unwrap_or_default();
+    let raft = file.table("raft", raft).unwrap_or_else(|| Some(RaftTiming::default()));
     let tokens = check::tokens(file);
     let adapters = check::adapters(file);
-    let groups = groups::read(report, file);
-    if let Some(groups) = &groups {
-        check::groups(report, file, groups, adapters.as_ref(), &raft);
+    let known = adapters.as_ref().map(|all| all.keys().cloned().collect());
+    let groups = groups::read(report, file, known.as_ref());
+    if let (Some(groups), Some(raft)) = (&groups, &raft) {
+        check::leases(report, file, groups, raft);
     }
     let (cluster_id, node, data_dir) = cluster??;
     Some(CoordinatorConfig {
@@ -164,7 +165,7 @@ fn config(report: &Report, file: &mut Table<'_>) -> Option<CoordinatorConfig> {
         tls: tls??,
         listen: listen?,
         nodes: nodes?,
-        raft,
+        raft: raft?,
         tokens: tokens?,
         adapters: adapters?,
         groups: groups?,
@@ -188,18 +189,21 @@ fn listen(file: &mut Table<'_>, own: Option<Node>) -> Option<Listen> {
     Some(Listen { cluster: cluster.or(own.map(|n| n.cluster))?, api: api.or(own.map(|n| n.api))? })
 }
 
-fn raft(t: &mut Table<'_>) -> RaftTiming {
+/// `None` when one of them cannot be read: comparing the others with a default would only confuse.
+fn raft(t: &mut Table<'_>) -> Option<RaftTiming> {
     let default = RaftTiming::default();
-    let heartbeat = t.or("heartbeat", default.heartbeat);
-    let election_min = t.or("election_min", default.election_min);
-    let election_max = t.or("election_max", default.election_max);
+    let heartbeat = t.defaulted("heartbeat", default.heartbeat);
+    let election_min = t.defaulted("election_min", default.election_min);
+    let election_max = t.defaulted("election_max", default.election_max);
+    let (heartbeat, election_min, election_max) = (heartbeat?, election_min?, election_max?);
     let (low, high) = (Duration::from_millis(10), Duration::from_secs(10));
     if !(low..=high).contains(&heartbeat) {
         t.fault("heartbeat", &Span(heartbeat).to_string(), "must be from 10ms to 10s");
     }
     if election_min < heartbeat * 2 {
         let rule = format!(
-            "must be at least twice raft.heartbeat ({}), so that one late heartbeat does not cost a leader its office",
+            "must be at least twice raft.heartbeat ({}), \
+             so that one late heartbeat does not cost a leader its office",
             Span(heartbeat)
         );
         t.fault("election_min", &Span(election_min).to_string(), &rule);
@@ -211,7 +215,7 @@ fn raft(t: &mut Table<'_>) -> RaftTiming {
         );
         t.fault("election_max", &Span(election_max).to_string(), &rule);
     }
-    RaftTiming { heartbeat, election_min, election_max }
+    Some(RaftTiming { heartbeat, election_min, election_max })
 }
 
 /// The hash behind a token.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 
 use coordinator_core::ids::{AdapterName, NodeId};
-use coordinator_core::model::{BindingKind, GroupSpec};
+use coordinator_core::model::GroupSpec;
 
 use super::{AdapterKind, ApiToken, MAX_NODES, Node, RaftTiming, token};
 use crate::decode::{Report, Table};
@@ -115,37 +115,18 @@ fn simulated(t: &mut Table<'_>) -> Option<AdapterKind> {
     Some(AdapterKind::Simulated { url })
 }
 
-/// What groups must fulfil beside this coordinator's adapters and clocks.
-pub(super) fn groups(
-    report: &Report,
-    file: &Table<'_>,
-    groups: &[GroupSpec],
-    adapters: Option<&BTreeMap<AdapterName, AdapterKind>>,
-    raft: &RaftTiming,
-) {
+/// What groups must fulfil beside this coordinator's clocks.
+pub(super) fn leases(report: &Report, file: &Table<'_>, groups: &[GroupSpec], raft: &RaftTiming) {
+    let shortest = raft.shortest_lease();
     for (index, group) in groups.iter().enumerate() {
-        let fault =
-            |path: &str, value: &str, rule: &str| locate::fault(report, file, index, path, value, rule);
-        for (i, binding) in group.bindings.iter().enumerate() {
-            let (BindingKind::PublicIp { adapter, .. } | BindingKind::Route { adapter, .. }) = &binding.kind
-            else {
-                continue;
-            };
-            if let Some(known) = adapters.filter(|known| !known.contains_key(adapter)) {
-                let known: Vec<_> = known.keys().map(ToString::to_string).collect();
-                let known = if known.is_empty() { "there is none".to_owned() } else { known.join(", ") };
-                let rule = format!("must be the name of an [[adapter]]: {known}");
-                fault(&format!("bindings[{i}].adapter"), &format!("\"{adapter}\""), &rule);
-            }
-        }
-        let shortest = raft.shortest_lease();
         if group.needs_lease() && group.lease.ttl < shortest {
             let rule = format!(
-                "must be at least twice raft.election_max ({}) and 100ms, which is {}, so that a change of leader does not cost a healthy appliance its VIPs",
+                "must be at least twice raft.election_max ({}) and 100ms, which is {}, \
+                 so that a change of leader does not cost a healthy appliance its VIPs",
                 Span(raft.election_max),
                 Span(shortest)
             );
-            fault("lease.ttl", &Span(group.lease.ttl).to_string(), &rule);
+            locate::fault(report, file, index, "lease.ttl", &Span(group.lease.ttl).to_string(), &rule);
         }
     }
 }

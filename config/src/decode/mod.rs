@@ -77,8 +77,13 @@ impl<'a> Table<'a> {
         self.optional(key)
     }
 
-    /// The value, or `default` when it is absent. It is also what reading goes on with after a
-    /// fault, which only ever leads to a refusal of the file.
+    /// The value, or `default` when it is absent, or `None` when it has a fault.
+    pub(crate) fn defaulted<T: Value>(&mut self, key: &'static str, default: T) -> Option<T> {
+        if self.has(key) { self.optional(key) } else { Some(default) }
+    }
+
+    /// Like [`Table::defaulted`] for a value that no rule compares with another: after a fault,
+    /// which refuses the file anyway, reading goes on with the default.
     pub(crate) fn or<T: Value>(&mut self, key: &'static str, default: T) -> T {
         self.optional(key).unwrap_or(default)
     }
@@ -224,6 +229,11 @@ impl<'a> Table<'a> {
             entries = inner;
         }
         span
+    }
+
+    /// Where the table stands, in bytes: no two tables of a file stand at the same place.
+    pub(crate) fn offset(&self) -> usize {
+        self.span.start
     }
 
     /// The entries as parsed, for [`locate`](crate::groups::locate).

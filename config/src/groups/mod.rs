@@ -1,17 +1,18 @@
 //! Groups: `[[group]]` in a coordinator's file, or in a file of their own for `pointsman apply`.
 
-use std::net::SocketAddr;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
 
-use coordinator_core::ids::{ApplianceName, ProbeName};
+use coordinator_core::ids::{AdapterName, ApplianceName, BindingName, ProbeName};
 use coordinator_core::model::{
     ApplianceSpec, BindingKind, BindingSpec, GroupSpec, LeaseSpec, Policy, ProbeKind, ProbeSpec, Trust,
 };
 use coordinator_core::validate;
 use ipnet::IpNet;
 
-use crate::decode::{Report, Table};
+use crate::decode::{Report, Table, Value};
 use crate::fault::ConfigFaults;
 
 pub(crate) mod locate;
@@ -37,7 +38,7 @@ pub fn parse(name: &Path, text: &str) -> Result<Vec<GroupSpec>, ConfigFaults> {
 pub(crate) fn from_report(report: &Report) -> Result<Vec<GroupSpec>, ConfigFaults> {
     let document = report.document()?;
     let groups = Table::read_file(report, &document, |file| {
-        let groups = read(report, file)?;
+        let groups = read(report, file, None)?;
         if groups.is_empty() {
             file.missing("group", "must list one group or more, each as [[group]]");
         }
@@ -46,9 +47,14 @@ pub(crate) fn from_report(report: &Report) -> Result<Vec<GroupSpec>, ConfigFault
     report.finish(groups)
 }
 
-/// The groups of a file, with every fault of each and between them reported.
-pub(crate) fn read(report: &Report, file: &mut Table<'_>) -> Option<Vec<GroupSpec>> {
-    let groups = file.each("group", group)?;
+/// The groups of a file, with every fault of each and between them reported. Names of adapters
+/// are checked when `adapters` are known.
+pub(crate) fn read(
+    report: &Report,
+    file: &mut Table<'_>,
+    adapters: Option<&BTreeSet<AdapterName>>,
+) -> Option<Vec<GroupSpec>> {
+    let groups = file.each("group", |t| group(t, adapters))?;
     for (index, spec) in groups.iter().enumerate() {
         let (before, after) = (&groups[..index], &groups[index + 1..]);
         if before.iter().any(|g| g.name == spec.name) {
@@ -63,13 +69,19 @@ pub(crate) fn read(report: &Report, file: &mut Table<'_>) -> Option<Vec<GroupSpe
     Some(groups)
 }
 
-fn group(t: &mut Table<'_>) -> Option<GroupSpec> {
+/// A probe or a binding that cannot be read is replaced by one that breaks no rule. Its own faults
+/// refuse the file whatever follows; with it in place, the rest of the group is checked as well,
+/// and indexes still count what stands in the file.
+fn group(t: &mut Table<'_>, adapters: Option<&BTreeSet<AdapterName>>) -> Option<GroupSpec> {
     let name = t.required("name");
     let policy = t.table("policy", policy).unwrap_or_default();
     let lease = t.table("lease", lease).unwrap_or_default();
     let appliances = t.each("appliance", appliance);
     let names: Option<Vec<_>> = appliances.as_ref().map(|all| all.iter().map(|a| a.name.clone()).collect());
-    let bindings = t.each("binding", |b| binding(b, names.as_deref()));
+    let bindings = t.each("binding", |b| {
+        let read = binding(b, names.as_deref(), adapters);
+        read.or_else(|| unreadable_binding(b, names.as_deref()?))
+    });
     Some(GroupSpec { name: name?, appliances: appliances?, bindings: bindings?, policy, lease })
 }
 
@@ -89,24 +101,26 @@ fn policy(t: &mut Table<'_>) -> Policy {
 
 fn lease(t: &mut Table<'_>) -> LeaseSpec {
     let default = LeaseSpec::default();
-    LeaseSpec { ttl: t.or("ttl", default.ttl), drift_ppm: t.or("drift_ppm", default.drift_ppm) }
+    // A faulty one counts as the longest, which is too short for nothing.
+    let ttl = t.defaulted("ttl", default.ttl).unwrap_or(validate::LEASE_TTL.1);
+    LeaseSpec { ttl, drift_ppm: t.or("drift_ppm", default.drift_ppm) }
 }
 
 fn appliance(t: &mut Table<'_>) -> Option<ApplianceSpec> {
     let (name, address) = (t.required("name"), t.required("address"));
-    let probes = t.each("probe", |p| probe(p, address));
+    let probes = t.each("probe", |p| probe(p, address).or_else(|| unreadable_probe(p)));
     Some(ApplianceSpec { name: name?, address: address?, probes: probes? })
 }
 
-fn probe(t: &mut Table<'_>, own: Option<std::net::IpAddr>) -> Option<ProbeSpec> {
+fn probe(t: &mut Table<'_>, own: Option<IpAddr>) -> Option<ProbeSpec> {
     let kind_word = t.required::<String>("kind");
     let name = t.optional::<ProbeName>("name");
     let name = name.or_else(|| ProbeName::new(kind_word.clone()?).ok());
     let heartbeat = kind_word.as_deref() == Some("agent-heartbeat");
     // An agent reports twice a second by default; four reports in a row have to be missed.
     let timeout = Duration::from_millis(if heartbeat { 2_000 } else { 500 });
-    let interval = t.or("interval", Duration::from_secs(1));
-    let timeout = t.or("timeout", timeout);
+    let interval = t.defaulted("interval", Duration::from_secs(1));
+    let timeout = t.defaulted("timeout", timeout);
     let (rise, fall) = (t.or("rise", 2), t.or("fall", 3));
     let kind = match kind_word.as_deref() {
         Some("tcp") => tcp(t, own),
@@ -122,11 +136,23 @@ fn probe(t: &mut Table<'_>, own: Option<std::net::IpAddr>) -> Option<ProbeSpec> 
             None
         }
     };
-    Some(ProbeSpec { name: name?, kind: kind?, interval, timeout, rise, fall })
+    Some(ProbeSpec { name: name?, kind: kind?, interval: interval?, timeout: timeout?, rise, fall })
+}
+
+fn unreadable_probe(t: &mut Table<'_>) -> Option<ProbeSpec> {
+    let unique = ProbeName::new(format!("unreadable-{}", t.offset())).ok();
+    Some(ProbeSpec {
+        name: t.optional("name").or(unique)?,
+        kind: ProbeKind::AgentHeartbeat,
+        interval: Duration::from_secs(1),
+        timeout: Duration::from_secs(1),
+        rise: 1,
+        fall: 1,
+    })
 }
 
 /// `address = "10.0.0.4:22"`, or `port = 22` on the appliance's own address.
-fn tcp(t: &mut Table<'_>, own: Option<std::net::IpAddr>) -> Option<ProbeKind> {
+fn tcp(t: &mut Table<'_>, own: Option<IpAddr>) -> Option<ProbeKind> {
     match (t.has("address"), t.has("port")) {
         (true, false) => t.required("address").map(|address| ProbeKind::Tcp { address }),
         (false, true) => {
@@ -155,17 +181,21 @@ fn http(t: &mut Table<'_>) -> Option<ProbeKind> {
     Some(ProbeKind::Http { url: url?, status, body_contains, trust })
 }
 
-fn binding(t: &mut Table<'_>, appliances: Option<&[ApplianceName]>) -> Option<BindingSpec> {
+fn binding(
+    t: &mut Table<'_>,
+    appliances: Option<&[ApplianceName]>,
+    adapters: Option<&BTreeSet<AdapterName>>,
+) -> Option<BindingSpec> {
     let name = t.required("name");
     let kind = match t.required::<String>("kind").as_deref() {
         Some("vip") => vip(t, appliances),
         Some("public-ip") => {
-            let (adapter, resource) = (t.required("adapter"), t.required("resource"));
+            let (adapter, resource) = (adapter(t, adapters), t.required("resource"));
             let targets = targets(t);
             (|| Some(BindingKind::PublicIp { adapter: adapter?, resource: resource?, targets: targets? }))()
         }
         Some("route") => {
-            let (adapter, table, route) = (t.required("adapter"), t.required("table"), t.required("route"));
+            let (adapter, table, route) = (adapter(t, adapters), t.required("table"), t.required("route"));
             let targets = targets(t);
             (|| {
                 Some(BindingKind::Route {
@@ -189,9 +219,28 @@ fn binding(t: &mut Table<'_>, appliances: Option<&[ApplianceName]>) -> Option<Bi
     Some(BindingSpec { name: name?, kind: kind? })
 }
 
-fn targets<T: crate::decode::Value>(
-    t: &mut Table<'_>,
-) -> Option<std::collections::BTreeMap<ApplianceName, T>> {
+fn unreadable_binding(t: &mut Table<'_>, appliances: &[ApplianceName]) -> Option<BindingSpec> {
+    let unique = format!("unreadable-{}", t.offset());
+    let targets = appliances.iter().map(|a| (a.clone(), a.to_string())).collect();
+    let adapter = AdapterName::new("unreadable").ok()?;
+    Some(BindingSpec {
+        name: t.optional("name").or(BindingName::new(unique.clone()).ok())?,
+        kind: BindingKind::PublicIp { adapter, resource: unique, targets },
+    })
+}
+
+fn adapter(t: &mut Table<'_>, known: Option<&BTreeSet<AdapterName>>) -> Option<AdapterName> {
+    let adapter = t.required::<AdapterName>("adapter")?;
+    if let Some(known) = known.filter(|known| !known.contains(&adapter)) {
+        let known: Vec<_> = known.iter().map(AdapterName::as_str).collect();
+        let known = if known.is_empty() { "there is none".to_owned() } else { known.join(", ") };
+        let rule = format!("must be the name of an [[adapter]]: {known}");
+        t.fault("adapter", &format!("\"{adapter}\""), &rule);
+    }
+    Some(adapter)
+}
+
+fn targets<T: Value>(t: &mut Table<'_>) -> Option<BTreeMap<ApplianceName, T>> {
     if !t.has("targets") {
         t.missing("targets", "must be a table with one entry per appliance");
     }
