@@ -26,12 +26,13 @@ use crate::time::WallTime;
 /// # Errors
 /// [`Rejection`]: the state is unchanged but for its time.
 pub fn apply(state: &mut State, index: u64, command: &Command) -> Result<Vec<Event>, Rejection> {
-    state.time = state.time.max(command.at);
+    let before = state.time;
+    state.time = before.max(command.at);
     let mut log = Log { index, at: state.time, actor: command.actor.clone(), events: Vec::new() };
     let log_ref = &mut log;
     match &command.body {
         CommandBody::PutGroup(spec) => groups::put(state, log_ref, spec),
-        CommandBody::Seed(specs) => groups::seed(state, log_ref, specs),
+        CommandBody::Seed(specs) => groups::seed(state, log_ref, before, specs),
         CommandBody::RemoveGroup(name) => groups::remove(state, log_ref, name),
         CommandBody::RecordVerdict { group, appliance, verdict, evidence } => {
             records::verdict(group_mut(state, group)?, log_ref, appliance, *verdict, evidence)

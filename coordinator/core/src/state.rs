@@ -24,8 +24,6 @@ pub const KEPT_WITHDRAWN: usize = 1024;
 pub struct State {
     /// The newest time seen in a command: never goes back.
     pub time: WallTime,
-    /// Whether a group was ever declared: the configuration file seeds an empty log only.
-    pub seeded: bool,
     /// By name.
     pub groups: BTreeMap<GroupName, Group>,
     /// Virtual addresses that were taken out of a group whose appliance may still hold them, and

@@ -31,7 +31,7 @@ const APPLIANCES: [&str; 4] = ["fw-a", "fw-b", "fw-c", "fw-z"];
 const BINDINGS: [&str; 4] = ["vip", "public-ip", "route", "other"];
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(256))]
+    #![proptest_config(ProptestConfig::with_cases(128))]
 
     #[test]
     fn any_commands_leave_a_consistent_state(moves in prop::collection::vec(any_move(), 1..120)) {

@@ -41,9 +41,15 @@ pub(super) fn put(state: &mut State, log: &mut Log, spec: &GroupSpec) -> Result<
     Ok(())
 }
 
-/// All or nothing: a fault in one group refuses them all, so that the seed can be corrected.
-pub(super) fn seed(state: &mut State, log: &mut Log, specs: &[GroupSpec]) -> Result<(), Rejection> {
-    if state.seeded {
+/// All or nothing: a fault in one group refuses them all. `before` is the state's time before
+/// this command: only a log that never held one has none.
+pub(super) fn seed(
+    state: &mut State,
+    log: &mut Log,
+    before: WallTime,
+    specs: &[GroupSpec],
+) -> Result<(), Rejection> {
+    if before != WallTime::default() {
         return Err(Rejection::AlreadySeeded);
     }
     for (i, spec) in specs.iter().enumerate() {
@@ -58,7 +64,6 @@ pub(super) fn seed(state: &mut State, log: &mut Log, specs: &[GroupSpec]) -> Res
             return Err(Rejection::InvalidGroup { group: spec.name.clone(), faults });
         }
     }
-    state.seeded = true; // Even by an empty list: the file was read and named no group.
     specs.iter().for_each(|spec| declare(state, log, spec));
     Ok(())
 }
@@ -100,7 +105,6 @@ fn at_rest(group: &Group) -> Result<(), Rejection> {
 }
 
 fn declare(state: &mut State, log: &mut Log, spec: &GroupSpec) {
-    state.seeded = true;
     let new = match state.groups.get_mut(&spec.name) {
         None => {
             let group = Group::new(spec.clone(), log.index, state.time);

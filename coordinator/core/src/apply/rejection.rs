@@ -195,8 +195,11 @@ pub enum Rejection {
         /// The limit.
         limit: u64,
     },
-    /// The log has held groups before.
-    #[error("groups were declared before: the configuration file seeds an empty cluster only")]
+    /// The log has held commands before.
+    #[error(
+        "the cluster has a history already, and the configuration file seeds an empty one only: declare \
+         groups one by one"
+    )]
     AlreadySeeded,
 }
 

@@ -154,14 +154,14 @@ fn a_withdrawn_vip_is_not_declared_again_while_it_may_be_held() {
 
 #[test]
 fn the_file_seeds_an_empty_cluster_only() {
-    let mut log = Log::default();
     let mut faulty = pair();
     faulty.policy.flap_moves = 0;
-    let refused = log.by_coordinator(CommandBody::Seed(vec![faulty]));
+    let refused = Log::default().by_coordinator(CommandBody::Seed(vec![pair(), faulty]));
     assert!(matches!(refused, Err(Rejection::InvalidGroup { .. })), "{refused:?}");
-    let twice = log.by_coordinator(CommandBody::Seed(vec![pair(), pair()]));
+    let twice = Log::default().by_coordinator(CommandBody::Seed(vec![pair(), pair()]));
     assert!(matches!(twice, Err(Rejection::InvalidGroup { .. })), "{twice:?}");
-    log.by_coordinator(CommandBody::Seed(vec![pair()])).expect("a corrected file");
+    let mut log = Log::default();
+    log.by_coordinator(CommandBody::Seed(vec![pair()])).expect("a sound file in an empty log");
     log.by_operator(CommandBody::RemoveGroup(group_name("dmz"))).expect("at rest");
     assert_eq!(log.by_coordinator(CommandBody::Seed(vec![pair()])), Err(Rejection::AlreadySeeded));
 }
