@@ -19,6 +19,7 @@ pub mod faults;
 pub mod model;
 mod running;
 mod server;
+mod shared;
 
 pub use adapter::SimulatedAdapter;
 pub use client::SimulatedAdapterError;

@@ -18,7 +18,7 @@ use serde::de::DeserializeOwned;
 use super::cloud::Refusal;
 use super::faults::{Fault, FaultPlan};
 use super::model::{ErrorBody, Topology};
-use super::running::{Answer, Call, Shared};
+use super::shared::{Answer, Call, Shared};
 
 /// Most bytes of a request.
 const MAX_BODY: usize = 256 * 1024;
