@@ -34,7 +34,8 @@ pub struct AgentConfig {
     /// From one report to the next. Default 500 ms, 10 ms to 10 s. Several have to fit into the
     /// group's lease.
     pub report_interval: Duration,
-    /// Where the health endpoint listens, over plain HTTP; `None` for nowhere.
+    /// Where the health endpoint listens, over HTTPS with the agent's certificate; `None` for
+    /// nowhere.
     pub health: Option<SocketAddr>,
     /// The agent's certificate.
     pub tls: TlsPaths,

@@ -83,7 +83,8 @@ pub(super) fn write(
         }
         .to_toml();
         let peer = PeerIdentity::Agent(agent.appliance.clone());
-        let addresses: Vec<_> = agent.address.into_iter().collect();
+        let health = agent.health.map(|h| h.ip()).filter(|ip| !ip.is_unspecified());
+        let addresses: Vec<_> = agent.address.into_iter().chain(health).collect();
         let issued = authority.issue(&identity(peer), &addresses)?;
         member(&dir, "agent", &issued, &ca.certificate)?;
         make_file(&dir.join(AGENT_FILE), &text, PRIVATE)?;

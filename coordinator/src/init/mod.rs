@@ -68,7 +68,7 @@ impl InitOptions {
 pub struct AgentOptions {
     /// Its name.
     pub appliance: ApplianceName,
-    /// Its own address, for its certificate.
+    /// Its own address, for its certificate, which carries that of `health` as well.
     pub address: Option<std::net::IpAddr>,
     /// On which interfaces VIPs may be added.
     pub interfaces: Vec<String>,

@@ -108,6 +108,27 @@ fn one_machine_can_hold_a_whole_cluster_on_ports_of_its_choice() {
     assert_eq!(config.data_dir, dir.path().join("demo/node-2/data"));
 }
 
+#[test]
+fn certificates_name_the_addresses_that_their_owners_answer_at_and_no_others() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut options = options(&dir.path().join("north"));
+    options.agents[0].health = Some(SocketAddr::from(([10, 9, 9, 9], 7402)));
+    run(&options).unwrap();
+    let named = |file: &str| {
+        let pem = std::fs::read(options.dir.join(file)).unwrap();
+        let (_, pem) = x509_parser::pem::parse_x509_pem(&pem).unwrap();
+        let certificate = pem.parse_x509().unwrap();
+        let names = certificate.subject_alternative_name().unwrap().unwrap();
+        let addresses = names.value.general_names.iter().filter_map(|name| match name {
+            x509_parser::extensions::GeneralName::IPAddress(bytes) => Some(bytes.to_vec()),
+            _ => None,
+        });
+        addresses.filter(|bytes| bytes.len() == 4).collect::<Vec<_>>()
+    };
+    assert_eq!(named("node-2/node.pem"), [[10, 0, 0, 12], [127, 0, 0, 1]]);
+    assert_eq!(named("agent-fw-a/agent.pem"), [[10, 0, 0, 4], [10, 9, 9, 9]]);
+}
+
 fn options(dir: &Path) -> InitOptions {
     let mut options = InitOptions::new(dir);
     for id in 1..=3_u8 {
