@@ -1,13 +1,16 @@
 //! The coordinator daemon and the operator's command line.
 
+mod cli;
 pub mod control_loop;
+pub mod demo;
 pub mod http;
 pub mod init;
 pub mod node;
 pub mod peers;
 pub mod raft;
+pub mod telemetry;
 
 /// The entry point of the `pointsman` binary.
 pub fn main() -> std::process::ExitCode {
-    std::process::ExitCode::SUCCESS
+    cli::main()
 }

@@ -28,6 +28,7 @@ use std::sync::Arc;
 pub use auth::Tokens;
 pub use backend::{Backend, Node};
 pub use listen::{ListenError, bind};
+pub(crate) use routes::wall_now;
 pub use serve::{serve_api, serve_cluster};
 
 use crate::peers::Peers;

@@ -53,7 +53,7 @@ async fn change(api: &ApiState, operator: Operator, body: CommandBody) -> Result
 }
 
 /// Wall-clock time; zero for a clock set before 1970.
-fn wall_now() -> WallTime {
+pub(crate) fn wall_now() -> WallTime {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
     WallTime(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }

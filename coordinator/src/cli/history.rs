@@ -1,0 +1,81 @@
+//! `history`.
+
+use clap::{Args, ValueEnum};
+use coordinator_api::v1::{Consistency, Cursor, HistoryFilter, Timestamp};
+use coordinator_core::event::Level;
+use coordinator_core::ids::{ApplianceName, GroupName};
+use coordinator_core::time::WallTime;
+
+use super::context::Context;
+use super::error::CliError;
+use super::output::Output;
+use super::render;
+
+/// Arguments of `history`.
+#[derive(Debug, Args)]
+pub(super) struct HistoryArgs {
+    /// Only of this group.
+    #[arg(long)]
+    group: Option<GroupName>,
+    /// Only of this appliance.
+    #[arg(long)]
+    appliance: Option<ApplianceName>,
+    /// Only of this operation.
+    #[arg(long, value_name = "ID")]
+    operation: Option<u64>,
+    /// This level or a more serious one.
+    #[arg(long, value_enum)]
+    level: Option<LevelArg>,
+    /// Not earlier: a time such as 2026-03-01T12:00:00Z, or how long ago, such as 15m.
+    #[arg(long, value_name = "TIME")]
+    since: Option<String>,
+    /// Not later.
+    #[arg(long, value_name = "TIME")]
+    until: Option<String>,
+    /// Older than this record: the place that the page before ends with.
+    #[arg(long, value_name = "PLACE")]
+    before: Option<Cursor>,
+    /// At most this many.
+    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=500))]
+    limit: u32,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum LevelArg {
+    Info,
+    Warning,
+    Alert,
+}
+
+pub(super) async fn run(context: Context, args: HistoryArgs, output: &Output) -> Result<(), CliError> {
+    let now = crate::http::wall_now();
+    let time =
+        |option: &str, text: Option<String>| text.map(|text| point_in_time(option, &text, now)).transpose();
+    let filter = HistoryFilter {
+        group: args.group,
+        appliance: args.appliance,
+        operation: args.operation,
+        level: args.level.map(|level| match level {
+            LevelArg::Info => Level::Info,
+            LevelArg::Warning => Level::Warning,
+            LevelArg::Alert => Level::Alert,
+        }),
+        since: time("--since", args.since)?,
+        until: time("--until", args.until)?,
+        before: args.before,
+        limit: args.limit,
+        consistency: Consistency::Linearizable,
+    };
+    output.show(&context.client.history(&filter).await?, render::history);
+    Ok(())
+}
+
+/// A time, or how long before `now`.
+pub(super) fn point_in_time(option: &str, text: &str, now: WallTime) -> Result<Timestamp, CliError> {
+    if let Some(ago) = config::duration::parse(text) {
+        let ago = u64::try_from(ago.as_millis()).unwrap_or(u64::MAX);
+        return Ok(Timestamp(WallTime(now.0.saturating_sub(ago))));
+    }
+    text.parse()
+        .map_err(|error| CliError::Usage(format!("{option}: {error}, or how long ago, for instance 15m")))
+}

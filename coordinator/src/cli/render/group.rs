@@ -1,0 +1,136 @@
+//! One group.
+
+use coordinator_api::v1::{AgentStatus, ApplianceRole, ApplianceStatus, BindingStatus, GroupStatus};
+use coordinator_core::ids::GroupName;
+use coordinator_core::observe::Verdict;
+
+use super::cluster::{dash, mode, state};
+use super::operation::progress;
+use super::paint::Paint;
+use super::span::{moment, span};
+use super::table::Table;
+use crate::cli::apply::Difference;
+
+/// `pointsman status GROUP`.
+pub(in crate::cli) fn group(status: &GroupStatus, paint: Paint) -> String {
+    let summary = &status.summary;
+    let active = summary.active.as_ref().map_or_else(|| paint.warn("none"), |name| paint.strong(name));
+    let mut text = format!(
+        "{} {}   active {active}   token {}   {}   {}\n",
+        paint.faint("GROUP"),
+        paint.strong(&summary.name),
+        summary.token,
+        mode(summary.mode),
+        state(summary, paint),
+    );
+    for why in &status.why {
+        text.push_str(&format!("  {why}\n"));
+    }
+    if let Some(moved) = status.moved_at {
+        text.push_str(&paint.faint(format!("  last move ended {}\n", moment(moved))));
+    }
+    text.push('\n');
+    text.push_str(&appliances(&status.members, paint));
+    let doubts = doubts(&status.members, paint);
+    if !doubts.is_empty() {
+        text.push('\n');
+        text.push_str(&doubts);
+    }
+    text.push('\n');
+    text.push_str(&bindings(&status.bindings, paint));
+    if let Some(running) = &status.running {
+        text.push('\n');
+        text.push_str(&progress(running, paint));
+    }
+    text
+}
+
+fn appliances(members: &[ApplianceStatus], paint: Paint) -> String {
+    let mut table = Table::new(&["APPLIANCE", "ROLE", "VERDICT", "SINCE", "VANTAGES", "AGENT"], paint);
+    for member in members {
+        table.row([
+            member.name.to_string(),
+            role(member, paint),
+            paint.verdict(member.verdict),
+            moment(member.since),
+            vantages(member),
+            member.agent.as_ref().map_or_else(dash, |agent| agent_words(agent, paint)),
+        ]);
+    }
+    table.render()
+}
+
+fn role(member: &ApplianceStatus, paint: Paint) -> String {
+    let word = member.role.word();
+    match member.role {
+        ApplianceRole::Active => paint.strong(word),
+        ApplianceRole::Standby => word.to_owned(),
+        ApplianceRole::Activating | ApplianceRole::Releasing | ApplianceRole::Maintenance => paint.warn(word),
+    }
+}
+
+fn vantages(member: &ApplianceStatus) -> String {
+    let up = member.vantages.iter().filter(|sight| sight.verdict == Verdict::Up).count();
+    format!("{up} of {} say up", member.vantages.len())
+}
+
+fn agent_words(agent: &AgentStatus, paint: Paint) -> String {
+    let lease = match agent.holding {
+        Some(token) if agent.vips_up => format!("holds token {token}"),
+        Some(token) => paint.warn(format!("has token {token}, VIPs not up")),
+        None => "holds nothing".to_owned(),
+    };
+    let faults: String = agent.faults.iter().map(|fault| format!(", {}", paint.bad(fault))).collect();
+    format!("{lease}{faults} ({} ago)", span(agent.age_ms))
+}
+
+/// Every sight that is not up, and the maintenances: what a person looks for first.
+fn doubts(members: &[ApplianceStatus], paint: Paint) -> String {
+    let mut text = String::new();
+    for member in members {
+        if let Some(reason) = &member.maintenance {
+            text.push_str(&format!("{} is in maintenance: {reason}\n", member.name));
+        }
+        for sight in member.vantages.iter().filter(|sight| sight.verdict != Verdict::Up) {
+            let verdict = paint.verdict(sight.verdict);
+            let (name, node, age) = (&member.name, sight.node, span(sight.age_ms));
+            text.push_str(&format!(
+                "{name} is {verdict} for coordinator {node}: {} ({age} ago)\n",
+                sight.detail
+            ));
+        }
+    }
+    text
+}
+
+fn bindings(bindings: &[BindingStatus], paint: Paint) -> String {
+    let mut table = Table::new(&["BINDING", "KIND", "WHAT", "POINTS AT", "DRIFT"], paint);
+    for binding in bindings {
+        table.row([
+            binding.name.to_string(),
+            binding.kind.clone(),
+            binding.what.clone(),
+            binding.points_at.as_ref().map_or_else(dash, ToString::to_string),
+            binding.drift.as_ref().map_or_else(dash, |drift| paint.bad(drift)),
+        ]);
+    }
+    table.render()
+}
+
+/// What `pointsman apply` would change in a group.
+pub(in crate::cli) fn plan(name: &GroupName, exists: bool, changes: &[Difference], paint: Paint) -> String {
+    if changes.is_empty() {
+        return format!("group {name}: no change\n");
+    }
+    let title = if exists { "changes" } else { "is new" };
+    let mut text = format!("group {} {title}:\n", paint.strong(name));
+    for (path, before, after) in changes {
+        text.push_str(&match (before, after) {
+            (Some(before), Some(after)) => format!("  {} {path}: {before} → {after}\n", paint.warn("~")),
+            (None, Some(after)) => format!("  {} {path}: {after}\n", paint.good("+")),
+            (Some(before), None) => format!("  {} {path}: {before}\n", paint.bad("-")),
+            (None, None) => format!("  {} {path}\n", paint.warn("~")),
+        });
+    }
+    text
+}

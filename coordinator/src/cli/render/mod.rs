@@ -1,0 +1,15 @@
+//! What people read: pure functions from wire types to text.
+
+mod cluster;
+mod group;
+mod history;
+mod operation;
+mod paint;
+mod span;
+mod table;
+
+pub(super) use cluster::cluster;
+pub(super) use group::{group, plan};
+pub(super) use history::{changed, history};
+pub(super) use operation::{ending, operation, operations, steps};
+pub(super) use paint::Paint;
