@@ -12,7 +12,7 @@ use coordinator_core::command::CommandBody;
 use coordinator_core::decide::decide;
 use coordinator_core::lease::LeaseTable;
 use coordinator_core::model::GroupSpec;
-use coordinator_core::time::Mono;
+use coordinator_core::time::{Mono, WallTime};
 use tokio::time::Instant;
 use tracing::{info, warn};
 
@@ -88,7 +88,7 @@ async fn lead(shared: &Arc<Shared>, adapters: &Arc<Adapters>, seed: &[GroupSpec]
 /// Declares the groups of the configuration file in a log that has never held anything: later
 /// changes go through the API.
 async fn sow(shared: &Shared, proposer: &Proposer, seed: &[GroupSpec]) {
-    if seed.is_empty() || shared.replica.state().seeded {
+    if seed.is_empty() || shared.replica.state().time != WallTime::default() {
         return;
     }
     match proposer.propose(CommandBody::Seed(seed.to_vec())).await {

@@ -21,27 +21,27 @@ const KEPT: usize = 100_000;
 
 /// One answered connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Answered {
+pub(super) struct Answered {
     /// When the attempt began.
-    pub asked: Instant,
+    pub(super) asked: Instant,
     /// When the answer was complete.
-    pub at: Instant,
+    pub(super) at: Instant,
     /// Who answered.
-    pub by: Arc<str>,
+    pub(super) by: Arc<str>,
 }
 
 /// What an act cost the client.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Outage {
+pub(super) struct Outage {
     /// The longest time between two answers.
-    pub longest: Duration,
+    pub(super) longest: Duration,
     /// Who answered last.
-    pub by: Option<Arc<str>>,
+    pub(super) by: Option<Arc<str>>,
 }
 
 /// The running client; dropping it stops it.
 #[derive(Debug)]
-pub struct TrafficMeter {
+pub(super) struct TrafficMeter {
     answers: Arc<Mutex<VecDeque<Answered>>>,
     task: JoinHandle<()>,
 }
@@ -54,21 +54,21 @@ impl Drop for TrafficMeter {
 
 impl TrafficMeter {
     /// Starts connecting to `address`.
-    pub fn start(address: SocketAddr) -> TrafficMeter {
+    pub(super) fn start(address: SocketAddr) -> TrafficMeter {
         let answers = Arc::new(Mutex::new(VecDeque::new()));
         let task = tokio::spawn(run(address, answers.clone()));
         TrafficMeter { answers, task }
     }
 
     /// Who answered the newest connection that began after `since`.
-    pub fn answered_by(&self, since: Instant) -> Option<Arc<str>> {
+    pub(super) fn answered_by(&self, since: Instant) -> Option<Arc<str>> {
         let answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
         answers.back().filter(|a| a.asked >= since).map(|a| a.by.clone())
     }
 
     /// The longest silence that ended or lasts after `since`. The last answer before `since`
     /// counts as its beginning.
-    pub fn outage_since(&self, since: Instant) -> Outage {
+    pub(super) fn outage_since(&self, since: Instant) -> Outage {
         let answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
         let first = answers.partition_point(|a| a.at < since);
         let before = first.checked_sub(1).and_then(|i| answers.get(i)).map_or(since, |a| a.at);

@@ -10,6 +10,8 @@ use coordinator_core::state::State;
 use openraft::ReadPolicy;
 use openraft::async_runtime::WatchReceiver as _;
 use openraft::errors::{ClientWriteError, LinearizableReadError, RaftError};
+use openraft::impls::ProgressResponder;
+use openraft::vote::leader_id_std::CommittedLeaderId;
 use tokio::sync::{Semaphore, broadcast, watch};
 
 use super::codec::{self, CodecError};
@@ -22,7 +24,7 @@ use super::state_machine::StateMachine;
 use super::types::{LogId, Proposal};
 use super::wal::Wal;
 use super::{
-    HistoryError, HistoryQuery, Leadership, NotConfirmed, ProposeError, ReplicaOptions, ReplicaStatus, StartError,
+    HistoryError, HistoryQuery, Leadership, Leading, NotConfirmed, ProposeError, ReplicaOptions, ReplicaStatus, StartError,
     StorageHealth, TransferError,
 };
 
@@ -141,6 +143,30 @@ impl Replica {
     /// # Errors
     /// [`ProposeError`]; with `TimedOut` the outcome is unknown.
     pub async fn propose(&self, command: Command, deadline: Duration) -> Result<Vec<Event>, ProposeError> {
+        self.write(command, None, deadline).await
+    }
+
+    /// Like [`propose`](Self::propose), but refused (`NotLeader`) unless this node leads in exactly
+    /// `term`: nothing that was decided in one term is committed in another, even if this node
+    /// lost and regained the leadership unnoticed in between.
+    ///
+    /// # Errors
+    /// [`ProposeError`]; with `TimedOut` the outcome is unknown.
+    pub async fn propose_in_term(
+        &self,
+        command: Command,
+        term: u64,
+        deadline: Duration,
+    ) -> Result<Vec<Event>, ProposeError> {
+        self.write(command, Some(term), deadline).await
+    }
+
+    async fn write(
+        &self,
+        command: Command,
+        term: Option<u64>,
+        deadline: Duration,
+    ) -> Result<Vec<Event>, ProposeError> {
         match codec::encoded_command_len(&command) {
             Ok(_) => {}
             Err(CodecError::TooLarge { bytes, limit }) => return Err(ProposeError::TooLarge { bytes, limit }),
@@ -153,7 +179,13 @@ impl Replica {
         }
         let writing = async {
             let _permit = self.shared.proposals.acquire().await.map_err(|_| ProposeError::Stopped)?;
-            self.shared.raft.client_write(Proposal(command)).await.map_err(refused)
+            let (responder, _committed, complete) = ProgressResponder::new();
+            let mut write = self.shared.raft.write(Proposal(command)).responder(responder);
+            if let Some(term) = term {
+                write = write.with_leader(CommittedLeaderId::new(term));
+            }
+            write.await.map_err(|_fatal| ProposeError::Stopped)?;
+            complete.await.map_err(|_gone| ProposeError::Stopped)?.map_err(refused)
         };
         let written = tokio::time::timeout(deadline, Box::pin(writing)).await;
         written.map_err(|_late| ProposeError::TimedOut)??.data.0.map_err(ProposeError::Rejected)
@@ -178,6 +210,24 @@ impl Replica {
             Ok(())
         };
         tokio::time::timeout(deadline, Box::pin(asking)).await.unwrap_or(Err(NotConfirmed::NoQuorum))
+    }
+
+    /// The term in which this node leads, and `t_q` in that very term: both from one reading of
+    /// Raft's metrics, never the term of one moment with the `t_q` of another.
+    pub fn leading(&self) -> Option<Leading> {
+        let metrics = self.shared.raft.metrics();
+        let metrics = metrics.borrow_watched();
+        let leads = leadership::role(&metrics) == super::Role::Leader;
+        leads.then(|| Leading {
+            term: metrics.current_term,
+            quorum_acked_at: leadership::quorum_acked_at(&metrics),
+        })
+    }
+
+    /// Resolves when the replica has stopped by itself, over a storage error or over a committed
+    /// command that this version does not know: the node cannot go on.
+    pub async fn stopped(&self) {
+        leadership::wait_until(self.shared.raft.metrics(), |now| now.running_state.is_err()).await;
     }
 
     /// When the newest heartbeat round that a quorum acknowledged was *sent*, on this node's
@@ -295,14 +345,11 @@ impl Replica {
     }
 }
 
-fn refused(error: RaftError<super::types::TypeConfig, ClientWriteError<super::types::TypeConfig>>) -> ProposeError {
+fn refused(error: ClientWriteError<super::types::TypeConfig>) -> ProposeError {
     match error {
-        RaftError::APIError(ClientWriteError::ForwardToLeader(to)) => {
-            ProposeError::NotLeader { leader: to.leader_id.map(NodeId) }
-        }
+        ClientWriteError::ForwardToLeader(to) => ProposeError::NotLeader { leader: to.leader_id.map(NodeId) },
         // The entry was in this node's log and another leader's took its place: it may still have
         // been committed, or be yet.
-        RaftError::APIError(_) => ProposeError::TimedOut,
-        RaftError::Fatal(_) => ProposeError::Stopped,
+        _ => ProposeError::TimedOut,
     }
 }

@@ -125,6 +125,7 @@ impl Inner {
             }));
         }
         meta.time = state.time;
+        meta.withdrawn.clone_from(&state.withdrawn);
         let groups = changed(&before.state, &state);
         meta.events = self.store.apply(&Change { groups, events: &events, meta: &meta })?;
         self.publish(Live { state: Arc::new(state), meta });

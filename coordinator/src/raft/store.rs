@@ -133,6 +133,7 @@ impl Store {
             state.groups.insert(name, codec::decode(&value)?);
         }
         state.time = meta.time;
+        state.withdrawn.clone_from(&meta.withdrawn);
         Ok((state, meta))
     }
 
@@ -170,7 +171,7 @@ impl Store {
     pub fn replace(&self, state: &State, meta: &StateMeta, events: &[Event]) -> Result<(), StoreError> {
         self.clear()?;
         // A field added to the state must be stored too: this line then no longer compiles.
-        let State { time: _, groups } = state;
+        let State { time: _, groups, withdrawn: _ } = state;
         for (name, group) in groups {
             self.db.insert(group_key(name), codec::encode(group)?).map_err(failed("write to"))?;
         }

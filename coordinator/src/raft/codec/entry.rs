@@ -49,6 +49,7 @@ pub(super) fn kind_of(body: &CommandBody) -> Kind {
         CommandBody::Unfreeze { .. } => Kind::Unfreeze,
         CommandBody::RecordHold { .. } => Kind::RecordHold,
         CommandBody::RecordDrift { .. } => Kind::RecordDrift,
+        CommandBody::Seed(_) => Kind::Seed,
     }
 }
 
@@ -108,5 +109,5 @@ pub(super) fn is_entry(kind: Kind) -> bool {
 }
 
 fn is_command(kind: Kind) -> bool {
-    (Kind::PutGroup.number()..=Kind::RecordDrift.number()).contains(&kind.number())
+    (Kind::PutGroup.number()..=Kind::Seed.number()).contains(&kind.number())
 }

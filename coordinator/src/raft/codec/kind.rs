@@ -54,6 +54,10 @@ kinds! {
     RecordHold = 0x011a,
     /// See `CommandBody`.
     RecordDrift = 0x011b,
+    /// See `CommandBody`.
+    Seed = 0x011c,
+    /// See `CommandBody`.
+    Seed = 0x011c,
 
     /// Log: the vote.
     Vote = 0x0200,

@@ -1,5 +1,8 @@
 //! What the log, the store and the snapshot hold beside entries.
 
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
 use coordinator_core::event::Event;
 use coordinator_core::state::Group;
 use coordinator_core::time::WallTime;
@@ -61,6 +64,7 @@ struct StateMetaV1 {
     membership: StoredMembershipV1,
     time: WallTime,
     events: u64,
+    withdrawn: BTreeMap<IpAddr, WallTime>,
 }
 
 /// What the store keeps beside groups and events.
@@ -74,6 +78,8 @@ pub struct StateMeta {
     pub time: WallTime,
     /// How many events the history holds.
     pub events: u64,
+    /// `State::withdrawn`.
+    pub withdrawn: BTreeMap<IpAddr, WallTime>,
 }
 
 impl StateMeta {
@@ -83,6 +89,7 @@ impl StateMeta {
             membership: (&self.membership).into(),
             time: self.time,
             events: self.events,
+            withdrawn: self.withdrawn.clone(),
         }
     }
 
@@ -92,6 +99,7 @@ impl StateMeta {
             membership: frozen.membership.try_into()?,
             time: frozen.time,
             events: frozen.events,
+            withdrawn: frozen.withdrawn,
         })
     }
 }

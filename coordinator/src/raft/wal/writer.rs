@@ -17,7 +17,7 @@ use crate::raft::StorageHealth;
 use crate::raft::codec::{self, WalRecord};
 use crate::raft::types::{LogId, TypeConfig, Vote};
 
-/// The most payload in one batch, unless a single record is larger.
+/// The most payload in one batch, unless a single record is larger; at most a quarter of a segment.
 const MAX_BATCH: usize = 4 << 20;
 /// The most operations taken together.
 const MAX_OPS: usize = 4096;
@@ -84,6 +84,7 @@ pub(super) struct Writer {
     pub(super) supplier: Arc<Supplier>,
     pub(super) health: watch::Sender<StorageHealth>,
     segment_size: u64,
+    max_batch: usize,
     log: u64,
     number: u64,
     previous: u32,
@@ -119,6 +120,7 @@ impl Writer {
             supplier,
             health,
             segment_size,
+            max_batch: MAX_BATCH.min(segment_size as usize / 4),
             log: recovered.log,
             number: recovered.number,
             previous: recovered.previous,
@@ -177,7 +179,7 @@ impl Writer {
                             self.noted = Some(id);
                             continue;
                         }
-                        if !batch.payload.is_empty() && batch.payload.len() + bytes.len() > MAX_BATCH {
+                        if !batch.payload.is_empty() && batch.payload.len() + bytes.len() > self.max_batch {
                             self.flush(&mut batch);
                         }
                         batch.add(what, &bytes);
