@@ -13,4 +13,5 @@ pub mod netns;
 pub mod privileged;
 pub mod process;
 pub mod timeline;
+pub mod tiny_disk;
 pub mod wait;

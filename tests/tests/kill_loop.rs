@@ -24,6 +24,9 @@ use tokio::time::sleep;
 /// One operator per group, so that each knows what its group must look like.
 const OPERATORS: usize = 4;
 
+/// Between two changes of one operator: 200 kills must not make more records than are kept.
+const PAUSE: Duration = Duration::from_millis(15);
+
 /// A killed coordinator stays down for up to this long.
 const LONGEST_DOWN: Duration = Duration::from_millis(300);
 
@@ -175,7 +178,7 @@ impl Operator {
                 }
                 Err(other) => return Err(other).with_context(|| format!("{reason} was refused")),
             }
-            sleep(Duration::from_millis(2)).await;
+            sleep(PAUSE).await;
         }
         Ok(self.diary)
     }

@@ -56,7 +56,8 @@ const SCENARIOS: [Scenario; 4] = [
         stage.cluster.kill_coordinator(leader)
     }),
     ("graceful switchover", OperationKind::Switchover, |stage, _| {
-        let done = stage.cluster.cli(&["switchover", PAIR, "--reason", "maintenance of the rack"])?;
+        let done =
+            stage.cluster.cli(&["switchover", PAIR, "--reason", "maintenance of the rack", "--yes"])?;
         ensure!(done.status.success(), "the switchover was refused: {}", done.output());
         Ok(())
     }),
