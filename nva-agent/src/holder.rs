@@ -17,10 +17,10 @@ use tracing::{error, info, warn};
 
 use crate::announce;
 use crate::clock;
+use crate::enforcer::{Enforcer, Up};
 use crate::lease::{Effect, Lease, Why};
 use crate::standing::Standing;
 use crate::token_store::{StoreError, TokenStore};
-use crate::vip::{Enforcer, Up};
 
 /// The longest sleep. Interfaces are looked at this often, lifetimes are renewed, and a clock
 /// that jumped (the machine was suspended) is noticed.
@@ -55,6 +55,8 @@ pub(crate) struct Holder<E> {
     /// VIPs that may be on the interfaces. While there are any, something is held.
     maybe_up: Vec<VipAssignment>,
     up: bool,
+    /// VIPs were assigned in this life.
+    used: bool,
     announce_at: Vec<Mono>,
     token_wanted: Option<Token>,
     store_fault: Option<String>,
@@ -84,6 +86,7 @@ impl<E: Enforcer> Holder<E> {
             // An earlier life may have left them.
             maybe_up: stored.vips,
             up: false,
+            used: false,
             announce_at: Vec::new(),
             token_wanted: None,
             store_fault: None,
@@ -103,7 +106,13 @@ impl<E: Enforcer> Holder<E> {
     pub(crate) async fn run(mut self, mut answers: mpsc::Receiver<Answer>, mut stop: watch::Receiver<bool>) {
         loop {
             self.turn().await;
-            if self.stopping && (self.maybe_up.is_empty() || self.enforce_fault.is_some()) {
+            if self.stopping && self.maybe_up.is_empty() {
+                if self.used {
+                    self.enforcer.retire().await;
+                }
+                return;
+            }
+            if self.stopping && self.enforce_fault.is_some() {
                 return;
             }
             let sleep = tokio::time::sleep(self.sleep_for());
@@ -162,6 +171,7 @@ impl<E: Enforcer> Holder<E> {
         self.ttl = group.map_or(Duration::MAX, |group| Duration::from_millis(group.ttl_ms));
         if vips != self.assigned {
             info!(group = group.map(|g| g.name.as_str()), vips = vips.len(), "virtual addresses assigned");
+            self.used |= !vips.is_empty();
             self.assigned = vips;
             self.cleared_at = None;
             self.looked_at = None;
@@ -189,7 +199,7 @@ impl<E: Enforcer> Holder<E> {
         let effects = self.lease.on_time(clock::now());
         self.run_effects(effects);
         self.write_what_is_missing();
-        self.look_at_interfaces();
+        self.look_at_interfaces().await;
         // Taking away comes first, whatever else there is to do.
         self.clear_unwanted().await;
         if let Err(fault) = self.hold_wanted().await {
@@ -204,13 +214,13 @@ impl<E: Enforcer> Holder<E> {
         self.publish();
     }
 
-    fn look_at_interfaces(&mut self) {
+    async fn look_at_interfaces(&mut self) {
         let now = clock::now();
         if self.looked_at.is_some_and(|at| now.since(at) < LOOK_EVERY) {
             return;
         }
         self.looked_at = Some(now);
-        let faults = self.enforcer.faults(&self.assigned, self.ttl);
+        let faults = self.enforcer.faults(&self.assigned, self.ttl).await;
         if faults != self.interface_faults {
             for fault in &faults {
                 warn!(%fault, "this appliance cannot hold the virtual addresses");

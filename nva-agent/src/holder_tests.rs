@@ -25,7 +25,7 @@ struct World {
 struct FakeInterfaces(Arc<Mutex<World>>);
 
 impl Enforcer for FakeInterfaces {
-    fn faults(&mut self, vips: &[VipAssignment], _ttl: Duration) -> Vec<String> {
+    async fn faults(&mut self, vips: &[VipAssignment], _ttl: Duration) -> Vec<String> {
         if vips.is_empty() { Vec::new() } else { self.0.lock().unwrap().faults.clone() }
     }
 
@@ -57,6 +57,10 @@ impl Enforcer for FakeInterfaces {
     fn announce(&mut self, vips: &[VipAssignment]) -> Result<(), String> {
         self.0.lock().unwrap().announced += vips.len();
         Ok(())
+    }
+
+    async fn retire(&mut self) {
+        assert_eq!(self.0.lock().unwrap().up, [""; 0], "only after everything was cleared");
     }
 }
 

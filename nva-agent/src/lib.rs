@@ -2,22 +2,28 @@
 //! holds the group's virtual IPs while it has one.
 //!
 //! - [`lease`] is the rule, pure; `holder` the thread that keeps disk, interfaces and lease in step.
-//! - `vip`, `netlink` and `announce` put addresses on interfaces so that the kernel ends them.
+//! - `vip` holds addresses so that the kernel ends them: `addresses` gives them a lifetime
+//!   (`netlink`), `gate` shuts them off to the millisecond (`nft_wire`), `announce` tells the
+//!   neighbours.
 //! - [`token_store`] is what outlives the process.
 //! - `reporter` talks to the coordinators; [`health`] answers those who ask.
 //!
 //! Nothing but `holder` decides what is on an interface, and nothing is on one without a lifetime
 //! that ends within the lease.
 
+mod addresses;
 mod announce;
 mod cli;
 mod clock;
 mod contacts;
+mod enforcer;
+mod gate;
 pub mod health;
 mod holder;
 mod interfaces;
 pub mod lease;
 mod netlink;
+mod nft_wire;
 mod reporter;
 mod service;
 mod standing;

@@ -20,7 +20,7 @@ use crate::holder::{Answer, Holder};
 use crate::reporter::{Life, Reporter};
 use crate::standing::Standing;
 use crate::token_store::{StoreError, TokenStore};
-use crate::vip::{AddressLifetimes, AllowedInterfaces};
+use crate::vip::{AllowedInterfaces, KernelEnforcer};
 
 /// The shortest interval between two reports to a coordinator.
 pub const SHORTEST_INTERVAL: Duration = Duration::from_millis(20);
@@ -183,8 +183,14 @@ impl Agent {
         let Agent { options, store, health, standing, handle } = self;
         info!(appliance = %options.appliance, highest = store.stored().highest.0, "nva-agent starts");
         let (answers, answered) = mpsc::channel(QUEUE);
-        let mut holder =
-            spawn_holder(store, options.interfaces.clone(), standing, answered, shutdown.clone())?;
+        let mut holder = spawn_holder(
+            store,
+            options.appliance.clone(),
+            options.interfaces.clone(),
+            standing,
+            answered,
+            shutdown.clone(),
+        )?;
 
         let (closing, closed) = watch::channel(false);
         let mut reporters = spawn_reporters(&options, &handle, &answers, &closed);
@@ -236,6 +242,7 @@ fn spawn_reporters(
 /// Starts the thread that owns the lease. The receiver resolves when it ends.
 fn spawn_holder(
     store: TokenStore,
+    appliance: ApplianceName,
     interfaces: AllowedInterfaces,
     standing: watch::Sender<Standing>,
     answers: mpsc::Receiver<Answer>,
@@ -245,7 +252,7 @@ fn spawn_holder(
     let body = move || {
         let result = tokio::runtime::Builder::new_current_thread().enable_all().build().and_then(|runtime| {
             runtime.block_on(async {
-                let enforcer = AddressLifetimes::new(interfaces)?;
+                let enforcer = KernelEnforcer::connect(&appliance, interfaces)?;
                 Holder::new(store, enforcer, standing).run(answers, stop).await;
                 Ok(())
             })

@@ -1,7 +1,8 @@
-//! Puts VIPs on the interfaces so that the *kernel* takes them away when the lease is over.
+//! Holds VIPs so that the *kernel* ends them with the lease: an agent that is killed or hangs
+//! leaves nothing behind (docs/adr/0009-vip-lease-enforcement.md).
 //!
-//! Every address gets a lifetime that ends within the lease, renewed while the lease is. An agent
-//! that is killed or hangs leaves nothing behind (docs/adr/0009-vip-lease-enforcement.md).
+//! Two layers. The gate ends a VIP to the millisecond, where nftables is there. The lifetime of
+//! the address removes it a little later, or, without a gate, early enough to be safe alone.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -9,27 +10,23 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use coordinator_api::agent::VipAssignment;
+use coordinator_core::ids::ApplianceName;
 use coordinator_core::time::Mono;
+use tracing::{info, warn};
 
+use crate::addresses::{self, Addresses, EndedBy, REFRESH_EVERY};
 use crate::announce::Announcer;
 use crate::clock;
+use crate::enforcer::{Enforcer, Up};
+use crate::gate::Gate;
 use crate::interfaces::{self, Interface};
-use crate::netlink::{Netlink, NetlinkError};
 
-/// How much later than its lifetime the kernel may remove an address: it looks at lifetimes at
-/// most once a second, so a look just before the end puts the next one a second later.
-/// Measured: 0.01 to 0.26 s, and up to 0.98 s when another address changes at the wrong moment.
-const KERNEL_LATENESS: Duration = Duration::from_millis(1_050);
-
-/// Within [`KERNEL_LATENESS`] and not needed for it: how long a netlink request may take.
-const SPARE: Duration = Duration::from_millis(50);
-
-/// The shortest lease under which VIPs can be held: one whole second of lifetime, the kernel's
-/// lateness, and a quarter of a second for the reply and until the next renewal.
-pub(crate) const SHORTEST_TTL: Duration = Duration::from_millis(2_300);
-
-/// A refresh of an address is a notification to everyone who listens to netlink: not more often.
-const REFRESH_EVERY: Duration = Duration::from_millis(250);
+/// The gate shuts this long before the deadline: more than a netlink message takes.
+const GATE_MARGIN: Duration = Duration::from_millis(20);
+/// The shortest lease that the gate can enforce with renewals in between.
+const SHORTEST_TTL_GATED: Duration = Duration::from_millis(300);
+/// After nftables refused the gate, it is asked again this much later.
+const GATE_RETRY: Duration = Duration::from_secs(30);
 
 /// Where VIPs may go.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,64 +37,85 @@ pub enum AllowedInterfaces {
     Only(BTreeSet<String>),
 }
 
-/// What became of an attempt to hold VIPs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Up {
-    /// On the interfaces; `fresh` ones were not there, or may not have been, a moment ago.
-    Yes {
-        /// To be announced.
-        fresh: bool,
-    },
-    /// The lease is too near its end for the kernel's clock: they are gone, or soon will be.
-    TooLate,
-}
-
-/// A way to hold VIPs such that they end with the lease even if this process does not live to
-/// end them. The lease's owner calls it from one thread.
-pub(crate) trait Enforcer {
-    /// What keeps these VIPs from being held here; empty when nothing does.
-    fn faults(&mut self, vips: &[VipAssignment], ttl: Duration) -> Vec<String>;
-
-    /// Adds or refreshes the VIPs, so that they are gone at `deadline` at the latest.
-    async fn hold(&mut self, vips: &[VipAssignment], now: Mono, deadline: Mono) -> Result<Up, String>;
-
-    /// Removes the VIPs. Success means that none of them is on its interface.
-    async fn clear(&mut self, vips: &[VipAssignment]) -> Result<(), String>;
-
-    /// Tells the neighbours.
-    fn announce(&mut self, vips: &[VipAssignment]) -> Result<(), String>;
-}
-
-/// Holds VIPs as addresses with a lifetime.
+/// Holds VIPs by the kernel's own clocks.
 #[derive(Debug)]
-pub(crate) struct AddressLifetimes {
-    netlink: Netlink,
+pub(crate) struct KernelEnforcer {
+    addresses: Addresses,
+    gate: Gate,
+    /// Why there is no gate, and when to try again.
+    no_gate: Option<(String, Mono)>,
+    /// When the gate was opened last, and for which deadline.
+    opened: Option<(Mono, Mono)>,
     /// Opened when it is first needed: it takes a privilege that a group without VIPs does not.
     announcer: Option<Announcer>,
     allowed: AllowedInterfaces,
-    /// When each address was last refreshed, and before when the kernel does not remove it.
-    refreshed: BTreeMap<(String, IpAddr), (Mono, Mono)>,
 }
 
-impl AddressLifetimes {
-    pub(crate) fn new(allowed: AllowedInterfaces) -> io::Result<Self> {
-        Ok(AddressLifetimes {
-            netlink: Netlink::connect()?,
+impl KernelEnforcer {
+    /// Connects to the kernel, in the network namespace of this thread.
+    pub(crate) fn connect(appliance: &ApplianceName, allowed: AllowedInterfaces) -> io::Result<Self> {
+        Ok(KernelEnforcer {
+            addresses: Addresses::connect()?,
+            gate: Gate::connect(appliance)?,
+            no_gate: None,
+            opened: None,
             announcer: None,
             allowed,
-            refreshed: BTreeMap::new(),
         })
+    }
+
+    /// Makes the gate guard these VIPs, if nftables will have it. True when it does.
+    async fn guard(&mut self, vips: &[IpAddr]) -> bool {
+        if self.gate.guards(vips) {
+            return true;
+        }
+        let now = clock::now();
+        if self.no_gate.as_ref().is_some_and(|(_, retry_at)| now < *retry_at) {
+            return false;
+        }
+        self.opened = None;
+        match self.gate.install(vips).await {
+            Ok(()) => {
+                info!(vips = vips.len(), "the gate guards the virtual addresses");
+                self.no_gate = None;
+                true
+            }
+            Err(error) => {
+                if self.no_gate.as_ref().is_none_or(|(old, _)| *old != error) {
+                    warn!(%error, "no gate: the lifetimes of addresses alone end a lost lease, which costs a second of it");
+                }
+                self.no_gate = Some((error, now.plus(GATE_RETRY)));
+                false
+            }
+        }
+    }
+
+    /// Opens the gate until just before `deadline`. `Ok(None)` when it is too late for that.
+    fn open(&mut self, deadline: Mono) -> io::Result<Option<()>> {
+        let now = clock::now();
+        if self.opened.is_some_and(|(at, until)| {
+            now < until && (until == deadline || now.since(at) < REFRESH_EVERY.min(deadline.since(at) / 4))
+        }) {
+            return Ok(Some(()));
+        }
+        let timeout = deadline.since(now).saturating_sub(GATE_MARGIN);
+        if timeout.is_zero() {
+            return Ok(None);
+        }
+        self.gate.open_for(timeout)?;
+        if clock::now().plus(timeout) > deadline {
+            // It took longer than the margin: what was opened may be open for too long.
+            self.gate.shut()?;
+            self.opened = None;
+            return Ok(None);
+        }
+        self.opened = Some((now, deadline));
+        Ok(Some(()))
     }
 }
 
-/// Whole seconds of lifetime that end within the lease whatever the kernel's timer does.
-fn lifetime(now: Mono, deadline: Mono) -> Option<u32> {
-    let seconds = deadline.since(now).saturating_sub(KERNEL_LATENESS).as_secs();
-    u32::try_from(seconds).ok().filter(|&seconds| seconds > 0)
-}
-
-impl Enforcer for AddressLifetimes {
-    fn faults(&mut self, vips: &[VipAssignment], ttl: Duration) -> Vec<String> {
+impl Enforcer for KernelEnforcer {
+    async fn faults(&mut self, vips: &[VipAssignment], ttl: Duration) -> Vec<String> {
         if vips.is_empty() {
             return Vec::new();
         }
@@ -105,17 +123,10 @@ impl Enforcer for AddressLifetimes {
             Ok(all) => all,
             Err(error) => return vec![format!("could not list the network interfaces: {error}")],
         };
-        let mut faults = Vec::new();
-        if ttl < SHORTEST_TTL {
-            faults.push(format!(
-                "the group's lease is {} ms; the kernel removes addresses to the second, so virtual addresses need a lease of at least {} ms",
-                ttl.as_millis(),
-                SHORTEST_TTL.as_millis()
-            ));
-        }
-        for vip in vips {
-            faults.extend(interface_fault(vip, &all, &self.allowed));
-        }
+        let mut faults: Vec<String> =
+            vips.iter().filter_map(|vip| interface_fault(vip, &all, &self.allowed)).collect();
+        self.guard(&guarded(vips)).await;
+        faults.extend(ttl_fault(ttl, self.no_gate.as_ref().map(|(error, _)| error.as_str())));
         if self.announcer.is_none() {
             match Announcer::open() {
                 Ok(announcer) => self.announcer = Some(announcer),
@@ -128,50 +139,41 @@ impl Enforcer for AddressLifetimes {
     }
 
     async fn hold(&mut self, vips: &[VipAssignment], now: Mono, deadline: Mono) -> Result<Up, String> {
-        let mut fresh = false;
-        for vip in vips {
-            let key = (vip.interface.clone(), vip.address);
-            let last = self.refreshed.get(&key).copied();
-            let there = last.is_some_and(|(_, until)| now < until);
-            if there && last.is_some_and(|(at, _)| now.since(at) < REFRESH_EVERY) {
-                continue;
+        let guarded = guarded(vips);
+        let was_open = self.opened.is_some_and(|(_, until)| now < until);
+        let mut ended_by = EndedBy::Lifetime;
+        // Twice: somebody may have flushed all rules since, such as a firewall that was reloaded.
+        for attempt in 1..=2 {
+            if vips.is_empty() || !self.guard(&guarded).await {
+                break;
             }
-            let Some(seconds) = lifetime(now, deadline) else {
-                if there {
-                    continue;
+            match self.open(deadline) {
+                Ok(Some(())) => {
+                    ended_by = EndedBy::Gate;
+                    break;
                 }
-                return Ok(Up::TooLate);
-            };
-            let index = index_of(vip)?;
-            self.netlink
-                .hold(index, vip.address, seconds)
-                .await
-                .map_err(|error| describe("add", vip, &error))?;
-            // The lifetime counts from when the kernel did it, which may have taken a while.
-            let latest = clock::now().plus(Duration::from_secs(u64::from(seconds))).plus(KERNEL_LATENESS);
-            if latest > deadline.plus(SPARE) {
-                return Err(describe("add in time", vip, &NetlinkError::Timeout));
+                Ok(None) => return Ok(Up::TooLate),
+                Err(error) if attempt == 1 => warn!(%error, "the gate is gone; installing it again"),
+                Err(error) => {
+                    return Err(format!("could not open the gate for the virtual addresses: {error}"));
+                }
             }
-            // The kernel rounds an age up by 20 ms when it compares.
-            let until = now.plus(Duration::from_secs(u64::from(seconds))).minus(Duration::from_millis(20));
-            self.refreshed.insert(key, (now, until));
-            fresh |= !there;
         }
-        Ok(Up::Yes { fresh })
+        let up = self.addresses.hold(vips, now, deadline, ended_by).await?;
+        Ok(match up {
+            Up::Yes { fresh } => Up::Yes { fresh: fresh || (ended_by == EndedBy::Gate && !was_open) },
+            Up::TooLate => Up::TooLate,
+        })
     }
 
     async fn clear(&mut self, vips: &[VipAssignment]) -> Result<(), String> {
-        let mut first_error = None;
-        for vip in vips {
-            self.refreshed.remove(&(vip.interface.clone(), vip.address));
-            // An interface that is gone took its addresses with it.
-            let Ok(index) = index_of(vip) else { continue };
-            if let Err(error) = self.netlink.remove(index, vip.address).await {
-                // Go on: the others must not stay because of this one.
-                first_error.get_or_insert_with(|| describe("remove", vip, &error));
+        if self.opened.is_some() && self.gate.guards(&guarded(vips)) {
+            self.opened = None;
+            if let Err(error) = self.gate.shut() {
+                warn!(%error, "the gate could not be shut; the addresses are removed all the same");
             }
         }
-        first_error.map_or(Ok(()), Err)
+        self.addresses.clear(vips).await
     }
 
     fn announce(&mut self, vips: &[VipAssignment]) -> Result<(), String> {
@@ -188,17 +190,34 @@ impl Enforcer for AddressLifetimes {
         }
         first_error.map_or(Ok(()), Err)
     }
+
+    async fn retire(&mut self) {
+        if let Err(error) = self.gate.uninstall() {
+            warn!(%error, "the gate could not be removed; it drops nothing but what goes to the virtual addresses");
+        }
+    }
 }
 
-fn index_of(vip: &VipAssignment) -> Result<u32, String> {
-    nix::net::if_::if_nametoindex(vip.interface.as_str()).map_err(|_| missing(vip))
+/// Each address once, in the order in which gates are compared.
+fn guarded(vips: &[VipAssignment]) -> Vec<IpAddr> {
+    let addresses: BTreeSet<IpAddr> = vips.iter().map(|vip| vip.address).collect();
+    addresses.into_iter().collect()
 }
 
-fn missing(vip: &VipAssignment) -> String {
-    format!(
-        "binding {}: there is no interface {}; correct `interfaces` of the binding or create the interface",
-        vip.binding, vip.interface
-    )
+fn ttl_fault(ttl: Duration, no_gate: Option<&str>) -> Option<String> {
+    let ms = ttl.as_millis();
+    match no_gate {
+        None if ttl < SHORTEST_TTL_GATED => Some(format!(
+            "the group's lease is {ms} ms; virtual addresses need at least {} ms",
+            SHORTEST_TTL_GATED.as_millis()
+        )),
+        Some(error) if ttl < addresses::SHORTEST_TTL => Some(format!(
+            "the group's lease is {ms} ms; without nftables virtual addresses need at least {} ms, because the kernel \
+             removes addresses to the second. Set a longer lease, or make nftables work: {error}",
+            addresses::SHORTEST_TTL.as_millis()
+        )),
+        _ => None,
+    }
 }
 
 fn interface_fault(
@@ -215,17 +234,13 @@ fn interface_fault(
         ));
     }
     match all.get(&vip.interface) {
-        None => Some(missing(vip)),
+        None => Some(addresses::missing(vip)),
         Some(interface) if !interface.running => Some(format!(
             "binding {}: interface {} is down or has no carrier; bring it up or check its cable",
             vip.binding, vip.interface
         )),
         Some(_) => None,
     }
-}
-
-fn describe(action: &str, vip: &VipAssignment, error: &NetlinkError) -> String {
-    format!("binding {}: could not {action} {} on {}: {error}", vip.binding, vip.address, vip.interface)
 }
 
 #[cfg(test)]
@@ -242,21 +257,6 @@ mod tests {
     }
 
     #[test]
-    fn a_lifetime_ends_within_the_lease_however_late_the_kernel_is() {
-        let now = Mono::from_millis(500);
-        for remaining in 0..10_000 {
-            let left = Duration::from_millis(remaining);
-            match lifetime(now, now.plus(left)) {
-                Some(seconds) => {
-                    let gone = Duration::from_secs(u64::from(seconds)) + KERNEL_LATENESS;
-                    assert!(seconds >= 1 && gone <= left, "{remaining}");
-                }
-                None => assert!(left < KERNEL_LATENESS + Duration::from_secs(1), "{remaining}"),
-            }
-        }
-    }
-
-    #[test]
     fn faults_say_what_to_do() {
         let all = interfaces::list().unwrap();
         let only = AllowedInterfaces::Only(BTreeSet::from(["eth7".to_owned()]));
@@ -264,5 +264,14 @@ mod tests {
         assert!(refused.contains("add it to `interfaces`"), "{refused}");
         let missing = interface_fault(&vip("nosuch0"), &all, &AllowedInterfaces::Any).unwrap();
         assert!(missing.contains("no interface nosuch0"), "{missing}");
+    }
+
+    #[test]
+    fn a_lease_that_cannot_be_enforced_is_a_fault() {
+        let ms = Duration::from_millis;
+        assert_eq!(ttl_fault(ms(300), None), None);
+        assert!(ttl_fault(ms(299), None).is_some());
+        assert_eq!(ttl_fault(ms(2_300), Some("no nft")), None);
+        assert!(ttl_fault(ms(2_299), Some("no nft")).unwrap().contains("no nft"));
     }
 }

@@ -19,6 +19,8 @@ use support::{FakeCoordinator, eventually, options, vip};
 use tokio::sync::watch;
 
 const TTL: Duration = Duration::from_secs(3);
+/// Far below what the lifetimes of addresses can do.
+const SHORT_TTL: Duration = Duration::from_millis(600);
 const V4: &str = "10.9.0.99";
 const V6: &str = "fd00:9::99";
 const NEIGHBOUR: &str = "NVA_AGENT_TEST_NEIGHBOUR";
@@ -94,7 +96,17 @@ struct AgentProcess(Child);
 
 impl AgentProcess {
     fn start(coordinator: &FakeCoordinator, state: &std::path::Path) -> Self {
-        let child = Command::new(std::env::current_exe().unwrap())
+        Self::start_with(Command::new(std::env::current_exe().unwrap()), coordinator, state)
+    }
+
+    fn start_without_nftables(coordinator: &FakeCoordinator, state: &std::path::Path) -> Self {
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.env("PATH", "/nonexistent");
+        Self::start_with(command, coordinator, state)
+    }
+
+    fn start_with(mut command: Command, coordinator: &FakeCoordinator, state: &std::path::Path) -> Self {
+        let child = command
             .args(["--exact", "agent", "--ignored", "--nocapture"])
             .env(URL, &coordinator.base_url)
             .env(STATE, state)
@@ -141,9 +153,23 @@ fn none_up() -> bool {
 async fn gone_within_the_lease(leader: &FakeCoordinator, what: &str) {
     // The lease counts from before the report left, so this is later than its true end.
     let (newest, _) = leader.newest().unwrap();
+    if run("nft list table inet pointsman-fw-a") {
+        let until = newest + TTL;
+        tokio::time::sleep_until(until.into()).await;
+        assert!(!answers(V4) && !answers(V6), "{what}: {}", addresses());
+        println!("{what}: silent at the end of the lease, {} left", addresses().matches("/32").count());
+        return eventually(what, none_up).await;
+    }
     eventually(what, none_up).await;
     println!("{what}: gone {} ms into a lease of {} ms", newest.elapsed().as_millis(), TTL.as_millis());
     assert!(newest.elapsed() < TTL, "{what}: {:?}", newest.elapsed());
+}
+
+/// Whether the VIP answers a neighbour that has to ask for its MAC anew.
+fn answers(vip: &str) -> bool {
+    let neighbour = std::env::var(NEIGHBOUR).unwrap();
+    run(&format!("ip -n {neighbour} neigh flush dev v1"));
+    run(&format!("ip netns exec {neighbour} ping -c1 -W0.2 {vip}"))
 }
 
 /// One frame that a neighbour sees.
@@ -193,9 +219,17 @@ fn appliance() {
         let leader = FakeCoordinator::start(1).await;
         leader.declares(TTL, &[vip(V4, 24, "v0"), vip(V6, 64, "v0")]);
         let state = tempfile::tempdir().unwrap();
+        let agent = AgentProcess::start_without_nftables(&leader, state.path());
+        leader.grants(4, TTL);
+        leader.hears("held by lifetimes alone", |report| report.vips_up).await;
+        assert!(answers(V4) && answers(V6));
+        stays_up_for(TTL).await;
+        agent.kill_9();
+        gone_within_the_lease(&leader, "kill -9 without nftables").await;
+
+        leader.says(Instruction::NotLeader);
         let agent = AgentProcess::start(&leader, state.path());
         leader.hears("a report", |report| report.holding.is_none()).await;
-
         let mut arp = watch_for("arp and ether broadcast and arp host 10.9.0.99");
         let mut na = watch_for("icmp6 and ip6[40] == 136 and src host fd00:9::99 and dst host ff02::1");
         leader.grants(5, TTL);
@@ -205,7 +239,7 @@ fn appliance() {
         assert!(na.wait().unwrap().success(), "no unsolicited neighbour advertisement");
         must(&format!("ip netns exec {} ping -c1 -W1 {V4}", std::env::var(NEIGHBOUR).unwrap()));
         must(&format!("ip netns exec {} ping -c1 -W1 {V6}", std::env::var(NEIGHBOUR).unwrap()));
-        stays_up_for(TTL + Duration::from_secs(1)).await;
+        stays_up_for(TTL).await;
 
         agent.kill_9();
         gone_within_the_lease(&leader, "kill -9").await;
@@ -240,13 +274,47 @@ fn appliance() {
         let report = leader.hears("the link", |report| report.holding.is_none()).await;
         assert!(report.faults.iter().any(|fault| fault.contains("no carrier")), "{report:?}");
         must("ip link set v0 up");
+        // A link that goes down loses its IPv6 addresses.
+        must("ip addr add fd00:9::1/64 dev v0 nodad");
         leader.hears("held again", |report| report.vips_up && report.faults.is_empty()).await;
+
+        // Somebody reloads the firewall: the gate is put back while the VIPs stay up.
+        if run("nft list table inet pointsman-fw-a") {
+            must("nft flush ruleset");
+            eventually("the gate is back", || run("nft list table inet pointsman-fw-a")).await;
+            eventually("and open", || answers(V4) && answers(V6)).await;
+
+            leader.declares(SHORT_TTL, &[vip(V4, 24, "v0"), vip(V6, 64, "v0")]);
+            leader.grants(8, SHORT_TTL);
+            let since = Instant::now();
+            eventually("the last long lease is over", || since.elapsed() > TTL).await;
+            leader.hears("short leases do", |report| report.vips_up && report.faults.is_empty()).await;
+            assert!(answers(V4) && answers(V6));
+            agent.signal(Signal::SIGSTOP);
+            let (newest, _) = leader.newest().unwrap();
+            tokio::time::sleep_until((newest + SHORT_TTL).into()).await;
+            let still_there = both_up();
+            let silent = !answers(V4) && !answers(V6);
+            println!(
+                "a lease of {} ms: silent at its end, addresses there: {still_there}",
+                SHORT_TTL.as_millis()
+            );
+            assert!(silent, "{}", addresses());
+            assert!(still_there, "so it was not the gate that ended it: {}", addresses());
+            agent.signal(Signal::SIGCONT);
+            leader.declares(TTL, &[vip(V4, 24, "v0"), vip(V6, 64, "v0")]);
+            leader.grants(8, TTL);
+            leader.hears("held again", |report| report.vips_up).await;
+        } else {
+            println!("without a gate: nftables is not there");
+        }
 
         let stopped = Instant::now();
         agent.signal(Signal::SIGTERM);
         leader.hears("the last report", |report| report.holding.is_none()).await;
         println!("SIGTERM: confirmed after {} ms", stopped.elapsed().as_millis());
         assert!(none_up(), "{}", addresses());
+        eventually("the gate is removed", || !run("nft list table inet pointsman-fw-a")).await;
     });
 }
 

@@ -1,0 +1,215 @@
+//! A gate in the kernel: nothing comes in to a VIP, and nothing goes out from it, unless the VIP
+//! is in a set whose elements time out with the lease.
+//!
+//! Exact to the millisecond, and it needs no process: an element that is over does not match, no
+//! matter when the kernel gets round to removing it. It covers IPv4, IPv6 and ARP on every
+//! interface. Without nftables the lifetimes of addresses alone have to do (see `vip`).
+
+use std::io;
+use std::net::IpAddr;
+use std::process::Stdio;
+use std::time::Duration;
+
+use coordinator_core::ids::ApplianceName;
+use rtnetlink::sys::{Socket, SocketAddr};
+use tokio::io::AsyncWriteExt;
+use tokio::process::Command;
+
+use crate::nft_wire::{Batch, Family, first_error};
+
+const NETLINK_NETFILTER: isize = 12;
+/// `nft` loads a dozen rules in some 20 ms.
+const NFT_DEADLINE: Duration = Duration::from_millis(500);
+/// Far above the acknowledgements of a batch of 200 VIPs.
+const ANSWER_SIZE: usize = 64 * 1024;
+
+/// The gate for the VIPs of one appliance.
+#[derive(Debug)]
+pub(crate) struct Gate {
+    table: String,
+    socket: Socket,
+    guarded: Vec<IpAddr>,
+}
+
+impl Gate {
+    /// Connects to the kernel; installs nothing yet.
+    pub(crate) fn connect(appliance: &ApplianceName) -> io::Result<Self> {
+        let mut socket = Socket::new(NETLINK_NETFILTER)?;
+        socket.bind_auto()?;
+        socket.connect(&SocketAddr::new(0, 0))?;
+        // The answers to a batch are there when it is sent: nothing to wait for.
+        socket.set_non_blocking(true)?;
+        Ok(Gate { table: format!("pointsman-{appliance}"), socket, guarded: Vec::new() })
+    }
+
+    /// Whether exactly these VIPs are guarded.
+    pub(crate) fn guards(&self, vips: &[IpAddr]) -> bool {
+        self.guarded == vips
+    }
+
+    /// Guards these VIPs and no others, all shut.
+    ///
+    /// After an error there is no gate at all: one that an earlier life left would stay shut.
+    pub(crate) async fn install(&mut self, vips: &[IpAddr]) -> Result<(), String> {
+        self.guarded.clear();
+        if let Err(error) = run_nft(&rules(&self.table, vips)).await {
+            return match self.uninstall() {
+                Ok(()) => Err(error),
+                Err(also) => Err(format!("{error}; and what is there could not be removed: {also}")),
+            };
+        }
+        self.guarded = vips.to_vec();
+        Ok(())
+    }
+
+    /// Removes the gate. Only once the VIPs are off the interfaces, or end by their lifetimes.
+    pub(crate) fn uninstall(&mut self) -> io::Result<()> {
+        self.guarded.clear();
+        let mut batch = Batch::new();
+        batch.drop_table(Family::Inet, &self.table);
+        batch.drop_table(Family::Arp, &self.table);
+        self.exchange(&batch.finish())
+    }
+
+    /// Lets the guarded VIPs through for `timeout` from now.
+    pub(crate) fn open_for(&mut self, timeout: Duration) -> io::Result<()> {
+        let mut batch = Batch::new();
+        for &vip in &self.guarded {
+            for (family, set) in sets(vip) {
+                batch.renew(*family, &self.table, set, vip, timeout);
+            }
+        }
+        self.send(batch)
+    }
+
+    /// Shuts the gate at once.
+    pub(crate) fn shut(&mut self) -> io::Result<()> {
+        let mut batch = Batch::new();
+        for &vip in &self.guarded {
+            for (family, set) in sets(vip) {
+                batch.remove(*family, &self.table, set, vip);
+            }
+        }
+        self.send(batch)
+    }
+
+    /// An error means that somebody removed the table, and that nothing is guarded.
+    fn send(&mut self, batch: Batch) -> io::Result<()> {
+        if self.guarded.is_empty() {
+            return Ok(());
+        }
+        let result = self.exchange(&batch.finish());
+        if result.is_err() {
+            self.guarded.clear();
+        }
+        result
+    }
+
+    fn exchange(&self, message: &[u8]) -> io::Result<()> {
+        self.socket.send(message, 0)?;
+        loop {
+            let mut answer = Vec::with_capacity(ANSWER_SIZE);
+            match self.socket.recv(&mut answer, 0) {
+                Ok(_) => {
+                    if let Some(code) = first_error(&answer) {
+                        self.drain();
+                        return Err(io::Error::from_raw_os_error(code));
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    fn drain(&self) {
+        while self.socket.recv(&mut Vec::with_capacity(ANSWER_SIZE), 0).is_ok() {}
+    }
+}
+
+/// Where an address has to be let through.
+fn sets(vip: IpAddr) -> &'static [(Family, &'static str)] {
+    match vip {
+        IpAddr::V4(_) => &[(Family::Inet, "live4"), (Family::Arp, "live4")],
+        IpAddr::V6(_) => &[(Family::Inet, "live6")],
+    }
+}
+
+/// Removes both tables. `add` first, because deleting what does not exist fails.
+fn cleared(table: &str) -> String {
+    format!(
+        "add table inet {table}\ndelete table inet {table}\nadd table arp {table}\ndelete table arp {table}\n"
+    )
+}
+
+/// The whole gate, to be loaded as one transaction.
+///
+/// Priority -350 is before connection tracking and any NAT, 350 after them. A neighbour
+/// advertisement is sent from the VIP itself, so it needs no rule of its own.
+fn rules(table: &str, vips: &[IpAddr]) -> String {
+    let list = |wanted: fn(&&IpAddr) -> bool| {
+        let vips: Vec<String> = vips.iter().filter(wanted).map(IpAddr::to_string).collect();
+        if vips.is_empty() { String::new() } else { format!("elements = {{ {} }}", vips.join(", ")) }
+    };
+    let (v4, v6) = (list(|vip| vip.is_ipv4()), list(|vip| vip.is_ipv6()));
+    format!(
+        "{cleared}\
+table inet {table} {{
+  set vips4 {{ type ipv4_addr; {v4} }}
+  set vips6 {{ type ipv6_addr; {v6} }}
+  set live4 {{ type ipv4_addr; flags timeout; }}
+  set live6 {{ type ipv6_addr; flags timeout; }}
+  chain in {{
+    type filter hook prerouting priority -350; policy accept;
+    ip daddr @vips4 ip daddr != @live4 drop
+    ip6 daddr @vips6 ip6 daddr != @live6 drop
+  }}
+  chain out {{
+    type filter hook postrouting priority 350; policy accept;
+    ip saddr @vips4 ip saddr != @live4 drop
+    ip6 saddr @vips6 ip6 saddr != @live6 drop
+  }}
+}}
+table arp {table} {{
+  set vips4 {{ type ipv4_addr; {v4} }}
+  set live4 {{ type ipv4_addr; flags timeout; }}
+  chain in {{
+    type filter hook input priority 0; policy accept;
+    arp daddr ip @vips4 arp daddr ip != @live4 drop
+  }}
+  chain out {{
+    type filter hook output priority 0; policy accept;
+    arp saddr ip @vips4 arp saddr ip != @live4 drop
+  }}
+}}
+",
+        cleared = cleared(table)
+    )
+}
+
+async fn run_nft(script: &str) -> Result<(), String> {
+    let nft = Command::new("nft")
+        .args(["-f", "-"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn();
+    let mut nft = nft.map_err(|error| format!("could not run nft: {error}"))?;
+    let stdin = nft.stdin.take();
+    let finished = async {
+        if let Some(mut stdin) = stdin {
+            stdin.write_all(script.as_bytes()).await?;
+        }
+        nft.wait_with_output().await
+    };
+    match tokio::time::timeout(NFT_DEADLINE, finished).await {
+        Err(_) => Err(format!("nft did not end within {} ms", NFT_DEADLINE.as_millis())),
+        Ok(Err(error)) => Err(format!("could not run nft: {error}")),
+        Ok(Ok(output)) if output.status.success() => Ok(()),
+        Ok(Ok(output)) => {
+            let message = String::from_utf8_lossy(&output.stderr);
+            Err(format!("nft refused the rules: {}", message.lines().next().unwrap_or("no message")))
+        }
+    }
+}
