@@ -20,7 +20,9 @@ use crate::nft_wire::{Batch, Family, first_error};
 const NETLINK_NETFILTER: isize = 12;
 /// `nft` loads a dozen rules in some 20 ms.
 const NFT_DEADLINE: Duration = Duration::from_millis(500);
-/// Far above the acknowledgements of a batch of 200 VIPs.
+/// VIPs in one message of some 55 KiB; a socket takes 200 KiB at once.
+const BATCH_VIPS: usize = 100;
+/// Far above one error message; what is cut off is not looked at.
 const ANSWER_SIZE: usize = 64 * 1024;
 
 /// The gate for the VIPs of one appliance.
@@ -37,7 +39,7 @@ impl Gate {
         let mut socket = Socket::new(NETLINK_NETFILTER)?;
         socket.bind_auto()?;
         socket.connect(&SocketAddr::new(0, 0))?;
-        // The answers to a batch are there when it is sent: nothing to wait for.
+        // The kernel does a batch while it is sent. Its errors are there then, or there are none.
         socket.set_non_blocking(true)?;
         Ok(Gate { table: format!("pointsman-{appliance}"), socket, guarded: Vec::new() })
     }
@@ -73,32 +75,26 @@ impl Gate {
 
     /// Lets the guarded VIPs through for `timeout` from now.
     pub(crate) fn open_for(&mut self, timeout: Duration) -> io::Result<()> {
-        let mut batch = Batch::new();
-        for &vip in &self.guarded {
-            for (family, set) in sets(vip) {
-                batch.renew(*family, &self.table, set, vip, timeout);
-            }
-        }
-        self.send(batch)
+        self.change(|batch, family, table, set, vip| batch.renew(family, table, set, vip, timeout))
     }
 
     /// Shuts the gate at once.
     pub(crate) fn shut(&mut self) -> io::Result<()> {
-        let mut batch = Batch::new();
-        for &vip in &self.guarded {
-            for (family, set) in sets(vip) {
-                batch.remove(*family, &self.table, set, vip);
-            }
-        }
-        self.send(batch)
+        self.change(|batch, family, table, set, vip| batch.remove(family, table, set, vip))
     }
 
     /// An error means that somebody removed the table, and that nothing is guarded.
-    fn send(&mut self, batch: Batch) -> io::Result<()> {
-        if self.guarded.is_empty() {
-            return Ok(());
+    fn change(&mut self, put: impl Fn(&mut Batch, Family, &str, &str, IpAddr)) -> io::Result<()> {
+        let mut result = Ok(());
+        for vips in self.guarded.chunks(BATCH_VIPS) {
+            let mut batch = Batch::new();
+            for &vip in vips {
+                for &(family, set) in sets(vip) {
+                    put(&mut batch, family, &self.table, set, vip);
+                }
+            }
+            result = result.and(self.exchange(&batch.finish()));
         }
-        let result = self.exchange(&batch.finish());
         if result.is_err() {
             self.guarded.clear();
         }

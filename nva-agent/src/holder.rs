@@ -148,12 +148,12 @@ impl<E: Enforcer> Holder<E> {
         if self.stopping || reply.instruction == Instruction::NotLeader {
             return;
         }
+        self.assign(sent_at, &reply);
         if let Instruction::Grant { .. } = reply.instruction
             && now < self.not_before
         {
             return;
         }
-        self.assign(sent_at, &reply);
         let effects = self.lease.on_instruction(sent_at, now, reply.instruction);
         self.run_effects(effects);
     }

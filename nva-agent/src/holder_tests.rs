@@ -185,6 +185,20 @@ async fn a_fault_of_an_interface_keeps_the_lease_away() {
 }
 
 #[tokio::test]
+async fn a_corrected_declaration_is_taken_in_while_a_fault_keeps_the_lease_away() {
+    let interfaces = FakeInterfaces::default();
+    interfaces.0.lock().unwrap().faults.push("there is no eth9".to_owned());
+    let mut bench = Bench::start(interfaces.clone());
+    bench.grants(5, &["10.0.0.9"]).await;
+    bench.until("told", |s| !s.faults.is_empty()).await;
+    interfaces.0.lock().unwrap().faults.clear();
+    bench.grants(5, &["10.0.0.8"]).await;
+    bench.until("up", |s| s.vips_up && s.vips == [vip("10.0.0.8")]).await;
+    assert_eq!(bench.up(), ["10.0.0.8"]);
+    bench.stop().await;
+}
+
+#[tokio::test]
 async fn a_link_that_goes_down_gives_up_the_lease() {
     let mut bench = Bench::start(FakeInterfaces::default());
     bench.grants(5, &["10.0.0.9"]).await;

@@ -25,7 +25,6 @@ const NEW_ELEMENT: u16 = (SUBSYSTEM_NFTABLES << 8) | 12;
 const DELETE_ELEMENT: u16 = (SUBSYSTEM_NFTABLES << 8) | 14;
 
 const REQUEST: u16 = 0x1;
-const ACK: u16 = 0x4;
 const CREATE: u16 = 0x400;
 const NESTED: u16 = 0x8000;
 const NLMSG_ERROR: u16 = 2;
@@ -71,11 +70,12 @@ impl Batch {
     pub(crate) fn drop_table(&mut self, family: Family, table: &str) {
         // NFTA_TABLE_NAME.
         let body = attribute(1, &text(table));
-        self.message(NEW_TABLE, REQUEST | ACK | CREATE, family as u8, 0, &body);
-        self.message(DELETE_TABLE, REQUEST | ACK, family as u8, 0, &body);
+        self.message(NEW_TABLE, REQUEST | CREATE, family as u8, 0, &body);
+        self.message(DELETE_TABLE, REQUEST, family as u8, 0, &body);
     }
 
-    /// The bytes to send, all at once.
+    /// The bytes to send, all at once. No message asks for an acknowledgement: the kernel answers
+    /// those that fail, and a thousand acknowledgements would not fit the socket's buffer.
     pub(crate) fn finish(mut self) -> Vec<u8> {
         self.message(BATCH_END, REQUEST, 0, SUBSYSTEM_NFTABLES, &[]);
         self.bytes
@@ -104,7 +104,7 @@ impl Batch {
         let mut body = attribute(1, &text(table));
         body.extend(attribute(2, &text(set)));
         body.extend(attribute(3 | NESTED, &attribute(1 | NESTED, &element)));
-        let flags = if kind == NEW_ELEMENT { REQUEST | ACK | CREATE } else { REQUEST | ACK };
+        let flags = if kind == NEW_ELEMENT { REQUEST | CREATE } else { REQUEST };
         self.message(kind, flags, family as u8, 0, &body);
     }
 
@@ -123,10 +123,11 @@ impl Batch {
     }
 }
 
-/// The first error number in what the kernel answered; `None` when it only acknowledged.
+/// The first error number in what the kernel answered; `None` when there is none.
 pub(crate) fn first_error(mut answer: &[u8]) -> Option<i32> {
     while let Some((length, kind)) = header(answer) {
-        let length = length.clamp(HEADER, answer.len());
+        // A length of zero must not loop.
+        let length = length.max(HEADER);
         if kind == NLMSG_ERROR {
             let code = answer.get(HEADER..HEADER + 4).and_then(|bytes| bytes.try_into().ok());
             match code.map(i32::from_ne_bytes) {

@@ -7,7 +7,7 @@ mod support;
 
 use std::time::{Duration, Instant};
 
-use coordinator_api::agent::Instruction;
+use coordinator_api::agent::{AgentReport, Instruction};
 use coordinator_core::ids::Token;
 use nva_agent::{Agent, Coordinator, Error, Handle};
 use support::{FakeCoordinator, PATIENCE, eventually, options, vip};
@@ -172,6 +172,25 @@ async fn a_vip_on_a_missing_interface_is_a_fault_and_nothing_is_held() {
     eventually("more reports", || leader.reports().len() > seen + 5).await;
     assert!(leader.reports()[seen..].iter().all(|report| !report.vips_up));
     leader.hears("nothing held", |report| report.holding.is_none()).await;
+    agent.stop().await;
+}
+
+#[tokio::test]
+async fn without_privileges_a_vip_is_a_fault_and_nothing_is_held() {
+    if nix::unistd::geteuid().is_root() {
+        println!("skipped: runs without root only");
+        return;
+    }
+    let leader = declared(1).await;
+    let long = Duration::from_secs(3);
+    leader.declares(long, &[vip("192.0.2.9", 32, "lo")]);
+    let agent = Running::start(&[&leader]);
+    leader.grants(7, long);
+    let says = |report: &AgentReport, text| report.faults.iter().any(|fault| fault.contains(text));
+    let report = leader.hears("the fault", |report| says(report, "CAP_NET_ADMIN")).await;
+    assert!(says(&report, "CAP_NET_RAW"), "{report:?}");
+    leader.hears("nothing held", |report| report.holding.is_none()).await;
+    assert!(leader.reports().iter().all(|report| !report.vips_up));
     agent.stop().await;
 }
 
