@@ -56,8 +56,6 @@ kinds! {
     RecordDrift = 0x011b,
     /// See `CommandBody`.
     Seed = 0x011c,
-    /// See `CommandBody`.
-    Seed = 0x011c,
 
     /// Log: the vote.
     Vote = 0x0200,
