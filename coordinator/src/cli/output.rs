@@ -55,10 +55,6 @@ impl Output {
         }
     }
 
-    pub(super) fn is_json(&self) -> bool {
-        self.format == OutputFormat::Json
-    }
-
     /// The value as JSON, or as `render` puts it.
     pub(super) fn show<T: Serialize>(&self, value: &T, render: impl FnOnce(&T, Paint) -> String) {
         match self.format {

@@ -28,10 +28,6 @@ const LIMIT: Duration = Duration::from_secs(10);
 /// Longest request id that is taken over from the caller, in bytes.
 const MAX_ID: usize = 64;
 
-/// The id of a request, in every answer and log line.
-#[derive(Debug, Clone)]
-pub(super) struct RequestId(pub(super) HeaderValue);
-
 /// Gives `router` its fallbacks. Layers around the result also surround these.
 pub(super) fn with_fallbacks(router: Router) -> Router {
     router
@@ -56,7 +52,6 @@ async fn identify(mut request: Request, next: Next) -> Response {
     // The pattern, not the path: what a caller writes there does not belong into the log.
     let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
     request.headers_mut().insert(REQUEST_ID, id.clone());
-    request.extensions_mut().insert(RequestId(id.clone()));
 
     let mut response = with_problem_body(next.run(request).await, &id);
     response.headers_mut().insert(REQUEST_ID, id.clone());

@@ -1,0 +1,411 @@
+//! Each route: what it does, who may use it, and how it refuses.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a panic is how a test fails")]
+
+mod api_support;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use api_support::{FakeNode, TOKEN, api, ask, group_json, request, send};
+use axum::Router;
+use axum::body::Body;
+use coordinator::raft::{ProposeError, StorageHealth};
+use coordinator_core::command::{CommandBody, OperationKind, StartOperation};
+use coordinator_core::ids::{ApplianceName, GroupName, Token};
+use coordinator_core::observe::Verdict;
+use http::{Method, Request, StatusCode};
+use serde_json::{Value, json};
+
+/// Every route under `/v1`, with a body that it takes.
+fn routes() -> Vec<(Method, &'static str, Value)> {
+    let reason = || json!({"reason": "test"});
+    vec![
+        (Method::GET, "/v1/status", Value::Null),
+        (Method::GET, "/v1/groups", Value::Null),
+        (Method::GET, "/v1/groups/dmz", Value::Null),
+        (Method::PUT, "/v1/groups/dmz", group_json("dmz")),
+        (Method::DELETE, "/v1/groups/dmz", Value::Null),
+        (Method::POST, "/v1/groups/dmz/switchover", reason()),
+        (Method::POST, "/v1/groups/dmz/failback", reason()),
+        (Method::POST, "/v1/groups/dmz/mode", json!({"mode": "manual", "reason": "test"})),
+        (Method::POST, "/v1/groups/dmz/unfreeze", reason()),
+        (
+            Method::POST,
+            "/v1/groups/dmz/appliances/fw-b/maintenance",
+            json!({"enabled": true, "reason": "test"}),
+        ),
+        (Method::GET, "/v1/operations", Value::Null),
+        (Method::GET, "/v1/operations/4", Value::Null),
+        (Method::GET, "/v1/history", Value::Null),
+        (Method::POST, "/v1/cluster/transfer-leadership", Value::Null),
+    ]
+}
+
+fn leader() -> (Arc<FakeNode>, Router) {
+    let node = FakeNode::new(1, Some(1));
+    let router = api(&node).operator_router();
+    (node, router)
+}
+
+fn name(text: &str) -> ApplianceName {
+    text.parse().unwrap()
+}
+
+/// A node with group `dmz`, both appliances up, `fw-a` active and at rest.
+async fn settled() -> (Arc<FakeNode>, Router) {
+    let (node, router) = leader();
+    let declared = ask(&router, Method::PUT, "/v1/groups/dmz", group_json("dmz")).await;
+    assert_eq!(declared.status, StatusCode::OK, "{}", declared.json);
+    let group: GroupName = "dmz".parse().unwrap();
+    for appliance in ["fw-a", "fw-b"] {
+        node.command(CommandBody::RecordVerdict {
+            group: group.clone(),
+            appliance: name(appliance),
+            verdict: Verdict::Up,
+            evidence: Vec::new(),
+        });
+    }
+    let start = StartOperation {
+        group: group.clone(),
+        kind: OperationKind::Activation,
+        to: name("fw-a"),
+        expected: Token::NONE,
+        supersedes: None,
+        reason: String::new(),
+        because: Vec::new(),
+        evidence: Vec::new(),
+    };
+    let operation = node.command(CommandBody::StartOperation(start))[0].operation.unwrap();
+    node.command(CommandBody::RecordStep(coordinator_core::command::RecordStep {
+        group,
+        operation,
+        binding: "inside".parse().unwrap(),
+        outcome: coordinator_core::command::StepOutcome::Done,
+        calls: vec![coordinator_core::command::CallRecord {
+            call: "report of fw-a".to_owned(),
+            result: "holds".to_owned(),
+            took: Duration::from_millis(3),
+        }],
+        took: Duration::from_millis(12),
+    }));
+    (node, router)
+}
+
+#[tokio::test]
+async fn every_route_wants_a_token_and_gives_no_hint_about_it() {
+    let (_node, router) = leader();
+    let wrong = [
+        "",
+        "Bearer",
+        "Bearer ",
+        "Bearer wrong",
+        "Basic YTpi",
+        "bearer correct",
+        &format!("Bearer {TOKEN}x"),
+    ];
+    for (method, path, body) in routes().into_iter().chain([(Method::GET, "/v1/nothing", Value::Null)]) {
+        let mut answers = Vec::new();
+        for header in wrong.iter().copied().map(Some).chain([None]) {
+            let mut request = request(method.clone(), path, &body);
+            request.headers_mut().remove("authorization");
+            if let Some(header) = header {
+                request.headers_mut().insert("authorization", header.parse().unwrap());
+            }
+            request.headers_mut().insert("x-request-id", "same".parse().unwrap());
+            let answer = send(&router, request).await;
+            assert_eq!(answer.status, StatusCode::UNAUTHORIZED, "{method} {path} {header:?}");
+            assert_eq!(answer.problem(), "unauthorised");
+            assert!(answer.header("www-authenticate").is_some_and(|v| v.starts_with("Bearer")));
+            answers.push(answer.json);
+        }
+        answers.dedup();
+        assert_eq!(answers.len(), 1, "the answers differ: {answers:?}");
+    }
+}
+
+#[tokio::test]
+async fn every_route_lets_the_right_token_in() {
+    for (method, path, body) in routes() {
+        let (_node, router) = settled().await;
+        let answer = ask(&router, method.clone(), path, body).await;
+        assert_ne!(answer.status, StatusCode::UNAUTHORIZED, "{method} {path}");
+        assert_ne!(answer.status, StatusCode::NOT_FOUND, "{method} {path}: {}", answer.json);
+        assert_ne!(answer.status, StatusCode::METHOD_NOT_ALLOWED, "{method} {path}");
+        assert!(answer.header("x-request-id").is_some(), "{method} {path}");
+    }
+}
+
+#[tokio::test]
+async fn health_wants_no_token_and_readiness_says_what_is_missing() {
+    let (node, router) = leader();
+    let get = |path: &str| Request::builder().uri(path).body(Body::empty()).unwrap();
+    assert_eq!(send(&router, get("/healthz")).await.status, StatusCode::OK);
+    assert_eq!(send(&router, get("/readyz")).await.json["ready"], true);
+    node.led_by(None);
+    let answer = send(&router, get("/readyz")).await;
+    assert_eq!((answer.status, &answer.json["leader"]), (StatusCode::SERVICE_UNAVAILABLE, &json!(false)));
+    assert_eq!(send(&router, get("/healthz")).await.status, StatusCode::OK);
+    node.led_by(Some(1));
+    *node.storage.lock().unwrap() = StorageHealth::Full { detail: "no room".to_owned() };
+    assert_eq!(send(&router, get("/readyz")).await.json["storage"], false);
+}
+
+#[tokio::test]
+async fn errors_of_the_edge_are_problems_with_stable_codes() {
+    let (_node, router) = leader();
+    let raw = |method: Method, path: &str, content_type: Option<&str>, body: Vec<u8>| {
+        let mut request = request(method, path, &Value::Null);
+        if let Some(value) = content_type {
+            request.headers_mut().insert("content-type", value.parse().unwrap());
+        }
+        *request.body_mut() = Body::from(body);
+        request
+    };
+    let json_type = Some("application/json");
+    let mode = "/v1/groups/dmz/mode";
+    let cases = [
+        (404, "not-found", raw(Method::GET, "/v1/nothing", None, vec![])),
+        (404, "not-found", raw(Method::GET, "/", None, vec![])),
+        (405, "method-not-allowed", raw(Method::DELETE, "/v1/status", None, vec![])),
+        (405, "method-not-allowed", raw(Method::GET, mode, None, vec![])),
+        (413, "body-too-large", raw(Method::POST, mode, json_type, vec![b' '; 256 * 1024 + 1])),
+        (415, "unsupported-media-type", raw(Method::POST, mode, Some("text/plain"), b"{}".to_vec())),
+        (415, "unsupported-media-type", raw(Method::POST, mode, None, b"{}".to_vec())),
+        (400, "bad-request", raw(Method::POST, mode, json_type, b"{".to_vec())),
+        (400, "bad-request", raw(Method::POST, mode, json_type, br#"{"mode":"odd","reason":"x"}"#.to_vec())),
+        (
+            400,
+            "bad-request",
+            raw(Method::POST, mode, json_type, br#"{"mode":"manual","reason":"x","a":1}"#.to_vec()),
+        ),
+        (
+            422,
+            "unprocessable",
+            raw(Method::POST, mode, json_type, br#"{"mode":"manual","reason":" "}"#.to_vec()),
+        ),
+        (
+            422,
+            "unprocessable",
+            raw(Method::POST, mode, json_type, br#"{"mode":"manual","reason":"a\nb"}"#.to_vec()),
+        ),
+        (400, "bad-request", raw(Method::GET, "/v1/groups/NO", None, vec![])),
+        (400, "bad-request", raw(Method::GET, "/v1/history?limit=0", None, vec![])),
+        (400, "bad-request", raw(Method::GET, "/v1/history?levle=alert", None, vec![])),
+        (400, "bad-request", raw(Method::GET, "/v1/history?since=yesterday", None, vec![])),
+        (400, "bad-request", raw(Method::GET, "/v1/operations/x", None, vec![])),
+        (404, "unknown-operation", raw(Method::GET, "/v1/operations/99", None, vec![])),
+        (404, "unknown-group", raw(Method::GET, "/v1/groups/none", None, vec![])),
+        (404, "unknown-group", raw(Method::DELETE, "/v1/groups/none", None, vec![])),
+    ];
+    for (status, code, request) in cases {
+        let what = format!("{} {}", request.method(), request.uri());
+        let answer = send(&router, request).await;
+        assert_eq!((answer.status.as_u16(), answer.problem()), (status, code), "{what}: {}", answer.json);
+    }
+}
+
+#[tokio::test]
+async fn a_sane_request_id_is_kept_and_any_other_replaced() {
+    let (_node, router) = leader();
+    let with = async |id: &str| {
+        let mut request = request(Method::GET, "/v1/status", &Value::Null);
+        request.headers_mut().insert("x-request-id", id.parse().unwrap());
+        send(&router, request).await.header("x-request-id").unwrap().to_owned()
+    };
+    assert_eq!(with("abc-1.2_3").await, "abc-1.2_3");
+    for bad in ["", "a b", "a\"b", &"x".repeat(65)] {
+        let id = with(bad).await;
+        assert!(id.len() == 32 && id.bytes().all(|b| b.is_ascii_hexdigit()), "{bad:?} gave {id:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_declaration_is_stored_in_the_operators_name() {
+    let (_node, router) = leader();
+    let answer = ask(&router, Method::PUT, "/v1/groups/dmz", group_json("dmz")).await;
+    assert_eq!(answer.status, StatusCode::OK, "{}", answer.json);
+    assert_eq!(answer.json["events"][0]["actor"], json!({"operator": "alice"}));
+    let shown = ask(&router, Method::GET, "/v1/groups/dmz", Value::Null).await.json;
+    assert_eq!(shown["spec"], group_json("dmz"));
+    assert_eq!(shown["members"][0]["role"], "standby");
+    assert_eq!(shown["members"][0]["vantages"].as_array().unwrap().len(), 3);
+    assert_eq!(shown["members"][0]["vantages"][0]["age_ms"], 100);
+    let again = ask(&router, Method::PUT, "/v1/groups/dmz", group_json("dmz")).await;
+    assert_eq!(again.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn a_faulty_declaration_is_refused_with_all_faults() {
+    let (_node, router) = leader();
+    let mut spec = group_json("dmz");
+    spec["polcy"] = json!({});
+    let answer = ask(&router, Method::PUT, "/v1/groups/dmz", spec).await;
+    assert_eq!(answer.problem(), "bad-request");
+    assert!(answer.json["detail"].as_str().unwrap().contains("polcy"), "{}", answer.json);
+
+    let mut spec = group_json("dmz");
+    spec["appliances"][1]["probes"][0]["interval"] = json!(5);
+    let answer = ask(&router, Method::PUT, "/v1/groups/dmz", spec).await;
+    assert!(answer.json["detail"].as_str().unwrap().contains("appliances[1].probes[0].interval"));
+
+    let mut spec = group_json("dmz");
+    spec["bindings"][0]["kind"]["vip"]["address"] = json!("10.0.0.4");
+    spec["appliances"][0]["probes"][0]["rise"] = json!(0);
+    let answer = ask(&router, Method::PUT, "/v1/groups/dmz", spec).await;
+    assert_eq!(answer.problem(), "unprocessable");
+    assert!(answer.json["reasons"].as_array().unwrap().len() >= 2, "{}", answer.json);
+
+    let answer = ask(&router, Method::PUT, "/v1/groups/other", group_json("dmz")).await;
+    assert_eq!(answer.problem(), "unprocessable");
+    assert!(
+        ask(&router, Method::GET, "/v1/groups", Value::Null).await.json["groups"]
+            .as_array()
+            .unwrap()
+            .is_empty()
+    );
+}
+
+#[tokio::test]
+async fn a_switchover_starts_an_operation_and_a_second_one_is_refused_while_it_runs() {
+    let (_node, router) = settled().await;
+    let answer =
+        ask(&router, Method::POST, "/v1/groups/dmz/switchover", json!({"reason": "patch day"})).await;
+    assert_eq!(answer.status, StatusCode::ACCEPTED, "{}", answer.json);
+    let id = answer.json["operation"].as_u64().unwrap();
+    assert_eq!(answer.header("location"), Some(format!("/v1/operations/{id}").as_str()));
+
+    let operation = ask(&router, Method::GET, &format!("/v1/operations/{id}"), Value::Null).await.json;
+    assert_eq!(operation["kind"], "switchover");
+    assert_eq!((&operation["from"], &operation["to"]), (&json!("fw-a"), &json!("fw-b")));
+    assert_eq!((&operation["state"], &operation["reason"]), (&json!("running"), &json!("patch day")));
+
+    let group = ask(&router, Method::GET, "/v1/groups/dmz", Value::Null).await.json;
+    assert_eq!(group["members"][0]["role"], "releasing");
+    assert_eq!(group["members"][1]["role"], "activating");
+    assert_eq!(group["bindings"][0]["points_at"], "fw-a");
+
+    let second = ask(&router, Method::POST, "/v1/groups/dmz/switchover", json!({"reason": "again"})).await;
+    assert_eq!((second.status, second.problem()), (StatusCode::CONFLICT, "operation-running"));
+}
+
+#[tokio::test]
+async fn a_switchover_to_a_standby_in_maintenance_is_refused_with_the_reason_and_can_be_forced() {
+    let (_node, router) = settled().await;
+    let maintenance = "/v1/groups/dmz/appliances/fw-b/maintenance";
+    let answer =
+        ask(&router, Method::POST, maintenance, json!({"enabled": true, "reason": "new firmware"})).await;
+    assert_eq!(answer.status, StatusCode::OK, "{}", answer.json);
+
+    let wanted = json!({"to": "fw-b", "reason": "drill"});
+    let answer = ask(&router, Method::POST, "/v1/groups/dmz/switchover", wanted).await;
+    assert_eq!((answer.status, answer.problem()), (StatusCode::CONFLICT, "refused"));
+    let reasons = answer.json["reasons"].to_string();
+    assert!(reasons.contains("fw-b is in maintenance"), "{reasons}");
+
+    let forced = json!({"to": "fw-b", "reason": "drill", "force": true});
+    let answer = ask(&router, Method::POST, "/v1/groups/dmz/switchover", forced).await;
+    assert_eq!(answer.status, StatusCode::ACCEPTED, "{}", answer.json);
+    let id = &answer.json["operation"];
+    let operation = ask(&router, Method::GET, &format!("/v1/operations/{id}"), Value::Null).await.json;
+    assert_eq!(operation["kind"], "forced_switchover");
+}
+
+#[tokio::test]
+async fn an_operation_shows_the_calls_that_the_history_recorded() {
+    let (_node, router) = settled().await;
+    let list = ask(&router, Method::GET, "/v1/operations?state=ended&group=dmz", Value::Null).await.json;
+    let id = &list["operations"][0]["id"];
+    assert!(list["operations"][0]["steps"][0].get("calls").is_none());
+    let operation = ask(&router, Method::GET, &format!("/v1/operations/{id}"), Value::Null).await.json;
+    assert_eq!(
+        operation["steps"][0]["calls"][0],
+        json!({"call": "report of fw-a", "result": "holds", "took_ms": 3})
+    );
+    let running = ask(&router, Method::GET, "/v1/operations?state=running", Value::Null).await.json;
+    assert_eq!(running["operations"], json!([]));
+}
+
+#[tokio::test]
+async fn the_history_is_read_page_by_page_without_gap_or_overlap() {
+    let (_node, router) = settled().await;
+    let all = ask(&router, Method::GET, "/v1/history", Value::Null).await.json;
+    let all = all["events"].as_array().unwrap();
+    assert!(all.len() >= 4, "{all:?}");
+    let mut paged = Vec::new();
+    let mut path = "/v1/history?limit=2".to_owned();
+    loop {
+        let page = ask(&router, Method::GET, &path, Value::Null).await.json;
+        paged.extend(page["events"].as_array().unwrap().clone());
+        let Some(next) = page["next"].as_str() else { break };
+        path = format!("/v1/history?limit=2&before={next}");
+    }
+    assert_eq!(&paged, all);
+    let filtered =
+        ask(&router, Method::GET, "/v1/history?appliance=fw-b&group=dmz&level=info", Value::Null).await.json;
+    let filtered = filtered["events"].as_array().unwrap();
+    assert!(
+        !filtered.is_empty() && filtered.iter().all(|event| event["appliance"] == "fw-b"),
+        "{filtered:?}"
+    );
+}
+
+#[tokio::test]
+async fn what_the_log_cannot_do_has_its_own_code() {
+    let (node, router) = settled().await;
+    let detail = || "5 MiB left".to_owned();
+    let faults = [
+        (507, "storage-full", ProposeError::StorageFull { detail: detail() }),
+        (504, "outcome-unknown", ProposeError::TimedOut),
+        (503, "shutting-down", ProposeError::Stopped),
+        (413, "body-too-large", ProposeError::TooLarge { bytes: 2, limit: 1 }),
+    ];
+    for (status, code, fault) in faults {
+        *node.fault.lock().unwrap() = Some(fault);
+        let answer = ask(&router, Method::POST, "/v1/groups/dmz/unfreeze", json!({"reason": "x"})).await;
+        assert_eq!((answer.status.as_u16(), answer.problem()), (status, code), "{}", answer.json);
+    }
+}
+
+#[tokio::test]
+async fn without_a_leader_changes_and_reads_wait_two_seconds_and_stale_reads_do_not_wait() {
+    let (node, router) = settled().await;
+    node.led_by(None);
+    let asked = Instant::now();
+    let (read, change) = tokio::join!(
+        ask(&router, Method::GET, "/v1/groups", Value::Null),
+        ask(&router, Method::DELETE, "/v1/groups/dmz", Value::Null),
+    );
+    for answer in [read, change] {
+        assert_eq!((answer.status, answer.problem()), (StatusCode::SERVICE_UNAVAILABLE, "no-leader"));
+        assert!(answer.header("retry-after").is_some());
+    }
+    assert!(asked.elapsed() >= Duration::from_secs(2), "{:?}", asked.elapsed());
+    let asked = Instant::now();
+    let answer = ask(&router, Method::GET, "/v1/groups?consistency=stale", Value::Null).await;
+    assert_eq!(answer.status, StatusCode::OK);
+    assert!(asked.elapsed() < Duration::from_secs(1), "{:?}", asked.elapsed());
+    assert_eq!(answer.json["groups"][0]["name"], "dmz");
+}
+
+#[tokio::test]
+async fn a_leader_elected_meanwhile_does_what_was_asked() {
+    let (node, router) = settled().await;
+    node.led_by(None);
+    let elect = async {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        node.led_by(Some(1));
+    };
+    let (answer, ()) = tokio::join!(ask(&router, Method::DELETE, "/v1/groups/dmz", Value::Null), elect);
+    assert_eq!(answer.status, StatusCode::OK, "{}", answer.json);
+}
+
+#[tokio::test]
+async fn a_leader_that_no_quorum_confirms_answers_no_linearizable_read() {
+    let (node, router) = settled().await;
+    *node.quorum.lock().unwrap() = false;
+    let answer = ask(&router, Method::GET, "/v1/status", Value::Null).await;
+    assert_eq!(answer.problem(), "no-leader");
+    let answer = ask(&router, Method::GET, "/v1/status?consistency=stale", Value::Null).await;
+    assert_eq!((answer.status, answer.header("x-pointsman-age-ms")), (StatusCode::OK, Some("7")));
+}

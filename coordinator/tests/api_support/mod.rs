@@ -1,0 +1,303 @@
+//! A node without storage: the real rules of the core, behind the real routes.
+
+#![allow(dead_code, reason = "each test binary uses a part of it")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a panic is how a test fails")]
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use coordinator::control_loop::{MoveRefused, Overview, VantageUpdate};
+use coordinator::http::{ApiState, Backend, Tokens};
+use coordinator::peers::Peers;
+use coordinator::raft::{
+    HistoryError, HistoryQuery, Leadership, NotConfirmed, ProposeError, ReplicaStatus, Role, StorageHealth,
+    TransferError,
+};
+use coordinator_api::agent::{AgentReply, AgentReport, Instruction};
+use coordinator_core::apply::apply;
+use coordinator_core::command::{Actor, Command, CommandBody};
+use coordinator_core::decide::{MoveRequest, admit};
+use coordinator_core::event::Event;
+use coordinator_core::ids::{NodeId, OperationId};
+use coordinator_core::observe::{Sight, VantageReport, Verdict};
+use coordinator_core::state::State;
+use coordinator_core::time::{Mono, Now, WallTime};
+use futures::future::BoxFuture;
+use http::{Method, Request, Response, StatusCode};
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+use tokio::sync::watch;
+use tower::ServiceExt;
+
+/// The token that [`node`] accepts, as `alice`.
+pub const TOKEN: &str = "correct-horse-battery-staple";
+
+/// A group of two with a VIP, as JSON.
+pub fn group_json(name: &str) -> Value {
+    let appliance = |name: &str, host: u8| {
+        serde_json::json!({
+            "name": name,
+            "address": format!("10.0.0.{host}"),
+            "probes": [{
+                "name": "ssh",
+                "kind": {"tcp": {"address": format!("10.0.0.{host}:22")}},
+                "interval_ms": 1000, "timeout_ms": 500, "rise": 2, "fall": 3
+            }]
+        })
+    };
+    let policy = serde_json::to_value(coordinator_core::model::Policy::default()).unwrap();
+    serde_json::json!({
+        "name": name,
+        "appliances": [appliance("fw-a", 4), appliance("fw-b", 5)],
+        "bindings": [{
+            "name": "inside",
+            "kind": {"vip": {
+                "address": "10.0.0.10", "prefix_len": 24, "interfaces": {"fw-a": "eth0", "fw-b": "eth0"}
+            }}
+        }],
+        "policy": policy,
+        "lease": {"ttl_ms": 3000, "drift_ppm": 10000}
+    })
+}
+
+/// See the module.
+pub struct FakeNode {
+    pub id: NodeId,
+    pub leadership: watch::Sender<Leadership>,
+    pub fault: Mutex<Option<ProposeError>>,
+    pub quorum: Mutex<bool>,
+    pub reports: Mutex<Vec<AgentReport>>,
+    pub updates: Mutex<Vec<VantageUpdate>>,
+    pub storage: Mutex<StorageHealth>,
+    log: Mutex<Log>,
+}
+
+#[derive(Default)]
+struct Log {
+    index: u64,
+    state: State,
+    events: Vec<Event>,
+}
+
+impl FakeNode {
+    /// A node that takes `leader` for the leader.
+    pub fn new(id: u64, leader: Option<u64>) -> Arc<FakeNode> {
+        let node = FakeNode {
+            id: NodeId(id),
+            leadership: watch::channel(Leadership::default()).0,
+            fault: Mutex::new(None),
+            quorum: Mutex::new(true),
+            reports: Mutex::default(),
+            updates: Mutex::default(),
+            storage: Mutex::new(StorageHealth::Ok),
+            log: Mutex::default(),
+        };
+        node.led_by(leader);
+        Arc::new(node)
+    }
+
+    pub fn led_by(&self, leader: Option<u64>) {
+        let leader = leader.map(NodeId);
+        self.leadership.send_replace(Leadership {
+            leader,
+            term: 1,
+            is_self: leader == Some(self.id),
+            elected_at: None,
+        });
+    }
+
+    /// Applies a command as the log would.
+    pub fn apply(&self, command: &Command) -> Result<Vec<Event>, ProposeError> {
+        let mut log = self.log.lock().unwrap();
+        log.index += 1;
+        let (index, mut state) = (log.index, log.state.clone());
+        let result = apply(&mut state, index, command);
+        log.state = state;
+        let events = result.map_err(ProposeError::Rejected)?;
+        log.events.extend(events.clone());
+        Ok(events)
+    }
+
+    /// A coordinator's own command.
+    pub fn command(&self, body: CommandBody) -> Vec<Event> {
+        let at = WallTime(1_772_366_400_000);
+        self.apply(&Command { at, actor: Actor::Coordinator(self.id), body }).unwrap()
+    }
+
+    /// Every vantage sees every appliance up.
+    fn observed(&self) -> Overview {
+        let mut overview = Overview { now: Mono::from_millis(1000), ..Overview::default() };
+        let state = &self.log.lock().unwrap().state;
+        for vantage in (1..=3).map(NodeId) {
+            let appliances = state.groups.values().flat_map(|group| &group.spec.appliances);
+            let sights = appliances.map(|a| Sight {
+                appliance: a.name.clone(),
+                verdict: Verdict::Up,
+                detail: "tcp: connected".to_owned(),
+            });
+            let report = VantageReport { about: Mono::from_millis(900), sights: sights.collect() };
+            overview.observations.vantages.insert(vantage);
+            overview.observations.reports.insert(vantage, report);
+        }
+        overview
+    }
+}
+
+/// The trait is not ours, nor is `Arc`.
+pub struct Handle(pub Arc<FakeNode>);
+
+impl Backend for Handle {
+    fn status(&self) -> ReplicaStatus {
+        let leadership = *self.0.leadership.borrow();
+        ReplicaStatus {
+            node_id: self.0.id,
+            cluster_id: "0123456789abcdef0123456789abcdef".to_owned(),
+            role: if leadership.is_self { Role::Leader } else { Role::Follower },
+            term: leadership.term,
+            leader: leadership.leader,
+            last_log: Some(1),
+            committed: Some(1),
+            applied: Some(1),
+            snapshot: None,
+            purged: None,
+            members: (1..=3).map(|id| (NodeId(id), format!("127.0.0.1:740{id}"))).collect(),
+            followers: BTreeMap::new(),
+            quorum_acked_ms_ago: leadership.is_self.then_some(7),
+            storage: self.0.storage.lock().unwrap().clone(),
+            not_voting: None,
+        }
+    }
+
+    fn state(&self) -> Arc<State> {
+        Arc::new(self.0.log.lock().unwrap().state.clone())
+    }
+
+    fn leadership(&self) -> watch::Receiver<Leadership> {
+        self.0.leadership.subscribe()
+    }
+
+    fn overview(&self) -> Overview {
+        self.0.observed()
+    }
+
+    fn confirm_leadership(&self, _: Duration) -> BoxFuture<'_, Result<(), NotConfirmed>> {
+        let confirmed = *self.0.quorum.lock().unwrap();
+        Box::pin(async move { if confirmed { Ok(()) } else { Err(NotConfirmed::NoQuorum) } })
+    }
+
+    fn propose(&self, command: Command, _: Duration) -> BoxFuture<'_, Result<Vec<Event>, ProposeError>> {
+        let fault = self.0.fault.lock().unwrap().take();
+        let result = match fault {
+            Some(fault) => Err(fault),
+            None => self.0.apply(&command),
+        };
+        Box::pin(async move { result })
+    }
+
+    fn request_move<'a>(
+        &'a self,
+        request: MoveRequest,
+        operator: &'a str,
+    ) -> BoxFuture<'a, Result<OperationId, MoveRefused>> {
+        Box::pin(async move {
+            let now = Now { mono: Mono::from_millis(1000), wall: WallTime(1_772_366_400_000) };
+            let observations = self.0.observed().observations;
+            let start = admit(&self.state(), &observations, now, &request).map_err(MoveRefused::Refused)?;
+            let actor = Actor::Operator(operator.to_owned());
+            let command = Command { at: now.wall, actor, body: CommandBody::StartOperation(start) };
+            let events = self.0.apply(&command).map_err(|error| match error {
+                ProposeError::Rejected(rejection) => MoveRefused::Rejected(rejection),
+                _ => MoveRefused::Unknown,
+            })?;
+            Ok(events.iter().find_map(|event| event.operation).unwrap())
+        })
+    }
+
+    fn history(&self, query: HistoryQuery) -> BoxFuture<'_, Result<Vec<Event>, HistoryError>> {
+        let log = self.0.log.lock().unwrap();
+        let older = |e: &&Event| query.before.is_none_or(|before| (e.index, e.seq) < before);
+        let found = log.events.iter().rev().filter(|e| query.matches(e)).filter(older);
+        let found = found.take(query.effective_limit()).cloned().collect();
+        Box::pin(async move { Ok(found) })
+    }
+
+    fn transfer_leadership(&self) -> BoxFuture<'_, Result<NodeId, TransferError>> {
+        Box::pin(async { Ok(NodeId(2)) })
+    }
+
+    fn agent_report(&self, report: AgentReport) -> AgentReply {
+        self.0.reports.lock().unwrap().push(report);
+        AgentReply { node: self.0.id, leader: None, instruction: Instruction::NotLeader, group: None }
+    }
+
+    fn vantage_update(&self, update: VantageUpdate) {
+        self.0.updates.lock().unwrap().push(update);
+    }
+}
+
+/// The accepted token.
+pub fn tokens() -> Tokens {
+    Tokens::new([("bob".to_owned(), [0; 32]), ("alice".to_owned(), Sha256::digest(TOKEN.as_bytes()).into())])
+}
+
+/// The API of a node that reaches no other.
+pub fn api(node: &Arc<FakeNode>) -> ApiState {
+    coordinator_api::tls::install_provider();
+    let nowhere: BTreeMap<NodeId, SocketAddr> = BTreeMap::new();
+    ApiState::new(Handle(Arc::clone(node)), tokens(), Peers::new(reqwest::Client::new(), "x", nowhere))
+}
+
+/// A request with the right token; `body` as JSON unless it is null.
+pub fn request(method: Method, path: &str, body: &Value) -> Request<Body> {
+    let request =
+        Request::builder().method(method).uri(path).header("authorization", format!("Bearer {TOKEN}"));
+    if body.is_null() {
+        return request.body(Body::empty()).unwrap();
+    }
+    request.header("content-type", "application/json").body(Body::from(body.to_string())).unwrap()
+}
+
+/// An answer, read to its end.
+pub struct Answer {
+    pub status: StatusCode,
+    pub headers: http::HeaderMap,
+    pub json: Value,
+}
+
+impl Answer {
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).map(|value| value.to_str().unwrap())
+    }
+
+    /// The code of the problem, after checking that it is a whole one.
+    #[track_caller]
+    pub fn problem(&self) -> &str {
+        assert_eq!(self.header("content-type"), Some("application/problem+json"), "{}", self.json);
+        let code = self.json["code"].as_str().unwrap();
+        assert_eq!(self.json["status"], self.status.as_u16());
+        assert_eq!(self.json["type"], format!("urn:pointsman:problem:{code}"));
+        assert_eq!(self.header("x-pointsman-problem"), Some(code));
+        assert_eq!(self.header("x-request-id"), self.json["request_id"].as_str());
+        assert!(!self.json["request_id"].as_str().unwrap().is_empty());
+        assert!(!self.json["detail"].as_str().unwrap().is_empty());
+        code
+    }
+}
+
+/// Sends a request through the routes, without a connection.
+pub async fn send(router: &Router, request: Request<Body>) -> Answer {
+    let response: Response<Body> = router.clone().oneshot(request).await.unwrap();
+    let (parts, body) = response.into_parts();
+    let bytes = axum::body::to_bytes(body, usize::MAX).await.unwrap();
+    let json = if bytes.is_empty() { Value::Null } else { serde_json::from_slice(&bytes).unwrap() };
+    Answer { status: parts.status, headers: parts.headers, json }
+}
+
+/// With the right token.
+pub async fn ask(router: &Router, method: Method, path: &str, body: Value) -> Answer {
+    send(router, request(method, path, &body)).await
+}
