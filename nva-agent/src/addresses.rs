@@ -1,6 +1,6 @@
 //! VIPs as addresses with a lifetime, so that the kernel removes them when nobody renews them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::IpAddr;
 use std::time::Duration;
@@ -96,14 +96,19 @@ impl Addresses {
     /// Removes; see [`crate::enforcer::Enforcer::clear`].
     pub(crate) async fn clear(&mut self, vips: &[VipAssignment]) -> Result<(), String> {
         let mut first_error = None;
+        let mut unwanted = BTreeSet::new();
         for vip in vips {
             self.refreshed.remove(&(vip.interface.clone(), vip.address));
             // An interface that is gone took its addresses with it.
             let Ok(index) = index_of(vip) else { continue };
+            unwanted.insert((index, vip.address));
             if let Err(error) = self.netlink.remove(index, vip.address).await {
                 // Go on: the others must not stay because of this one.
                 first_error.get_or_insert_with(|| describe("remove", vip, &error));
             }
+        }
+        if let Err(error) = self.netlink.remove_any(&unwanted).await {
+            first_error.get_or_insert_with(|| format!("could not remove virtual addresses: {error}"));
         }
         first_error.map_or(Ok(()), Err)
     }

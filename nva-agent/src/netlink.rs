@@ -1,10 +1,11 @@
 //! Adds, refreshes and removes addresses by rtnetlink.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::time::Duration;
 
 use futures::TryStreamExt;
-use rtnetlink::packet_route::address::{AddressAttribute, AddressFlags, AddressMessage, CacheInfo};
+use rtnetlink::packet_route::address::{AddressAttribute, AddressFlags, CacheInfo};
 use rtnetlink::{Error, Handle};
 
 /// A netlink request is answered by the kernel at once, unless another process holds its lock.
@@ -70,24 +71,33 @@ impl Netlink {
         within_deadline(request.execute(), &[ALREADY_THERE]).await
     }
 
-    /// Removes `address` from an interface, with whatever prefix it is there.
-    ///
-    /// Asks for its own removal first even if nothing is there, so that missing permission is
-    /// noticed on a standby and not at the failover.
+    /// Removes what [`Netlink::hold`] added. Done already is done; without permission it fails even
+    /// then, so that missing permission is noticed on a standby and not at the failover.
     pub(crate) async fn remove(&self, index: u32, address: IpAddr) -> Result<(), NetlinkError> {
         let mut ours = self.handle.address().add(index, address, host_prefix(address));
         let ours = std::mem::take(ours.message_mut());
-        within_deadline(self.handle.address().del(ours).execute(), &NOT_THERE).await?;
-        for other in self.find(index, address).await? {
-            within_deadline(self.handle.address().del(other).execute(), &NOT_THERE).await?;
-        }
-        Ok(())
+        within_deadline(self.handle.address().del(ours).execute(), &NOT_THERE).await
     }
 
-    async fn find(&self, index: u32, address: IpAddr) -> Result<Vec<AddressMessage>, NetlinkError> {
-        let query = self.handle.address().get().set_link_index_filter(index).set_address_filter(address);
-        let found = tokio::time::timeout(DEADLINE, query.execute().try_collect::<Vec<_>>()).await;
-        Ok(found.map_err(|_| NetlinkError::Timeout)??)
+    /// Removes these addresses from these interfaces, whoever added them with whatever prefix.
+    /// One listing for all of them: listing for each would be quadratic.
+    pub(crate) async fn remove_any(&self, unwanted: &BTreeSet<(u32, IpAddr)>) -> Result<(), NetlinkError> {
+        let query = self.handle.address().get().execute().try_collect::<Vec<_>>();
+        let all = tokio::time::timeout(DEADLINE, query).await.map_err(|_| NetlinkError::Timeout)??;
+        for found in all {
+            let is_unwanted = found.attributes.iter().any(|attribute| match attribute {
+                // For IPv4 `Address` is the far end of a point-to-point link; IPv6 has no `Local`.
+                AddressAttribute::Address(address) if address.is_ipv4() => false,
+                AddressAttribute::Address(address) | AddressAttribute::Local(address) => {
+                    unwanted.contains(&(found.header.index, *address))
+                }
+                _ => false,
+            });
+            if is_unwanted {
+                within_deadline(self.handle.address().del(found).execute(), &NOT_THERE).await?;
+            }
+        }
+        Ok(())
     }
 }
 

@@ -309,11 +309,17 @@ fn appliance() {
             println!("without a gate: nftables is not there");
         }
 
+        let many: Vec<_> = (1..=200).map(|n| vip(&format!("10.9.1.{n}"), 24, "v0")).collect();
+        leader.declares(TTL, &many);
+        eventually("200 VIPs", || addresses().matches(" 10.9.1.").count() == 200).await;
+        leader.hears("all of them up", |report| report.vips_up && report.faults.is_empty()).await;
+        assert!(none_up(), "those before are no longer declared: {}", addresses());
+
         let stopped = Instant::now();
         agent.signal(Signal::SIGTERM);
         leader.hears("the last report", |report| report.holding.is_none()).await;
         println!("SIGTERM: confirmed after {} ms", stopped.elapsed().as_millis());
-        assert!(none_up(), "{}", addresses());
+        assert_eq!(addresses().matches("/32").count(), 0, "{}", addresses());
         eventually("the gate is removed", || !run("nft list table inet pointsman-fw-a")).await;
     });
 }
