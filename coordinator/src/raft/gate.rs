@@ -49,7 +49,9 @@ impl VoteGate {
     /// Why the node does not vote at `now`, if it does not.
     pub(super) fn closed(&self, now: Instant) -> Option<&'static str> {
         match self.entry.load(Ordering::Acquire) {
-            DECIDING => return Some("its log is empty, and it does not know yet whether the cluster has a history"),
+            DECIDING => {
+                return Some("its log is empty, and it does not know yet whether the cluster has a history");
+            }
             JOINING => return Some("its log was empty, and it has not caught up with a leader yet"),
             _ => {}
         }

@@ -51,7 +51,12 @@ pub(super) async fn follow(mut metrics: MetricsReceiver, leadership: watch::Send
             let next = Leadership { elected_at, ..seen };
             let changed = *current != next;
             if changed {
-                tracing::info!(leader = next.leader.map(|id| id.0), term = next.term, is_self = next.is_self, "leadership");
+                tracing::info!(
+                    leader = next.leader.map(|id| id.0),
+                    term = next.term,
+                    is_self = next.is_self,
+                    "leadership"
+                );
                 *current = next;
             }
             changed
@@ -66,7 +71,8 @@ pub(super) async fn follow(mut metrics: MetricsReceiver, leadership: watch::Send
 
 fn observe(metrics: &Metrics) -> Leadership {
     let running = metrics.running_state.is_ok();
-    let is_self = running && metrics.state == ServerState::Leader && metrics.current_leader == Some(metrics.id);
+    let is_self =
+        running && metrics.state == ServerState::Leader && metrics.current_leader == Some(metrics.id);
     Leadership {
         leader: metrics.current_leader.filter(|_| running).map(NodeId),
         term: metrics.current_term,

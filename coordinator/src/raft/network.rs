@@ -10,12 +10,14 @@ use coordinator_core::ids::NodeId;
 use openraft::errors::{RPCError, ReplicationClosed, StreamingError, Timeout, Unreachable};
 use openraft::network::{Backoff, RPCOption, RPCTypes};
 use openraft::raft::{
-    AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, TransferLeaderRequest, TransferLeaderResponse,
-    VoteRequest, VoteResponse,
+    AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, TransferLeaderRequest,
+    TransferLeaderResponse, VoteRequest, VoteResponse,
 };
 use openraft::{OptionalSend, RaftNetworkFactory, RaftNetworkV2};
 
-use super::codec::{self, AppendHead, AppendReply, BallotReply, BallotRequest, Hello, SnapshotHead, SnapshotReply};
+use super::codec::{
+    self, AppendHead, AppendReply, BallotReply, BallotRequest, Hello, SnapshotHead, SnapshotReply,
+};
 use super::codec::{Stored, TransferReply, TransferRequest};
 use super::options::PeerUrls;
 use super::types::{Peer, TypeConfig, Vote};
@@ -180,8 +182,11 @@ impl RaftNetworkV2<TypeConfig> for PeerNetwork {
     ) -> Result<AppendEntriesResponse<TypeConfig>, RPCError<TypeConfig>> {
         // A heartbeat is late after its interval. Entries need a disk, and waiting for an answer
         // holds up nothing but this stream.
-        let deadline =
-            if rpc.entries.is_empty() { option.soft_ttl() } else { option.soft_ttl().max(self.network.append_deadline) };
+        let deadline = if rpc.entries.is_empty() {
+            option.soft_ttl()
+        } else {
+            option.soft_ttl().max(self.network.append_deadline)
+        };
         let fail = |error| self.error(RPCTypes::AppendEntries, deadline, error);
         let body = AppendHead::encode(&rpc).map_err(|e| fail(e.into()))?;
         let reply: AppendReply = self.call("append", body, deadline).await.map_err(fail)?;

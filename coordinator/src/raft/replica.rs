@@ -24,8 +24,8 @@ use super::state_machine::StateMachine;
 use super::types::{LogId, Proposal};
 use super::wal::Wal;
 use super::{
-    HistoryError, HistoryQuery, Leadership, Leading, NotConfirmed, ProposeError, ReplicaOptions, ReplicaStatus, StartError,
-    StorageHealth, TransferError,
+    HistoryError, HistoryQuery, Leadership, Leading, NotConfirmed, ProposeError, ReplicaOptions,
+    ReplicaStatus, StartError, StorageHealth, TransferError,
 };
 
 /// Proposals under way at once; more wait, within their deadline.
@@ -83,7 +83,8 @@ impl Replica {
         };
         let config = start::config(&options, may_elect)?;
         let raft =
-            PointsmanRaft::new(options.node_id.0, config, network.clone(), wal.clone(), machine.clone()).await;
+            PointsmanRaft::new(options.node_id.0, config, network.clone(), wal.clone(), machine.clone())
+                .await;
         let raft = match raft {
             Ok(raft) => raft,
             Err(error) => {
@@ -169,7 +170,9 @@ impl Replica {
     ) -> Result<Vec<Event>, ProposeError> {
         match codec::encoded_command_len(&command) {
             Ok(_) => {}
-            Err(CodecError::TooLarge { bytes, limit }) => return Err(ProposeError::TooLarge { bytes, limit }),
+            Err(CodecError::TooLarge { bytes, limit }) => {
+                return Err(ProposeError::TooLarge { bytes, limit });
+            }
             Err(_) => return Err(ProposeError::Stopped),
         }
         match self.storage_health() {
@@ -248,7 +251,8 @@ impl Replica {
             (health, _) => health,
         };
         let stored = metrics.membership_config.membership();
-        let voters = stored.voter_ids().filter_map(|id| Some((NodeId(id), stored.get_node(&id)?.address.clone())));
+        let voters =
+            stored.voter_ids().filter_map(|id| Some((NodeId(id), stored.get_node(&id)?.address.clone())));
         ReplicaStatus {
             node_id: self.node_id(),
             cluster_id: self.cluster_id().to_owned(),
@@ -262,7 +266,8 @@ impl Replica {
             purged: metrics.purged.map(|id| id.index()),
             members: voters.collect(),
             followers: leadership::followers(&metrics),
-            quorum_acked_ms_ago: leadership::quorum_acked_at(&metrics).map(|at| leadership::millis(at.elapsed())),
+            quorum_acked_ms_ago: leadership::quorum_acked_at(&metrics)
+                .map(|at| leadership::millis(at.elapsed())),
             storage,
             not_voting: self.shared.gate.closed(Instant::now()).map(str::to_owned),
         }

@@ -12,7 +12,9 @@ use coordinator_api::tls::PeerIdentity;
 use coordinator_core::ids::NodeId;
 use openraft::Snapshot;
 
-use super::codec::{self, AppendHead, AppendReply, BallotReply, BallotRequest, Hello, SnapshotHead, SnapshotReply};
+use super::codec::{
+    self, AppendHead, AppendReply, BallotReply, BallotRequest, Hello, SnapshotHead, SnapshotReply,
+};
 use super::codec::{MAX_PAYLOAD, Stored, TransferReply, TransferRequest};
 use super::network::{CLUSTER_HEADER, FROM_HEADER, TO_HEADER};
 use super::snapshot::MAX_SNAPSHOT;
@@ -126,7 +128,9 @@ fn answer<T: Stored>(value: &T) -> Answer {
 
 fn may_vote(replica: &Replica) -> Result<(), Refusal> {
     match replica.gate().closed(Instant::now()) {
-        Some(reason) => Err(Refusal(StatusCode::SERVICE_UNAVAILABLE, format!("this node does not vote: {reason}"))),
+        Some(reason) => {
+            Err(Refusal(StatusCode::SERVICE_UNAVAILABLE, format!("this node does not vote: {reason}")))
+        }
         None => Ok(()),
     }
 }
@@ -139,14 +143,18 @@ fn admit(replica: &Replica, peer: Identity, headers: &HeaderMap) -> Result<(), R
     }
     let cluster = header(headers, CLUSTER_HEADER);
     if cluster != Some(replica.cluster_id()) {
-        let detail = format!("this is cluster {:?}, not {:?}", replica.cluster_id(), cluster.unwrap_or_default());
+        let detail =
+            format!("this is cluster {:?}, not {:?}", replica.cluster_id(), cluster.unwrap_or_default());
         return Err(Refusal(StatusCode::MISDIRECTED_REQUEST, detail));
     }
     if header(headers, TO_HEADER) != Some(replica.node_id().to_string().as_str()) {
         return Err(Refusal(StatusCode::MISDIRECTED_REQUEST, format!("this is node {}", replica.node_id())));
     }
     if from == replica.node_id() || !replica.has_member(from) {
-        return Err(Refusal(StatusCode::FORBIDDEN, format!("node {from} is not another member of this cluster")));
+        return Err(Refusal(
+            StatusCode::FORBIDDEN,
+            format!("node {from} is not another member of this cluster"),
+        ));
     }
     Ok(())
 }

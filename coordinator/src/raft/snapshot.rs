@@ -155,7 +155,8 @@ impl SnapshotDir {
     /// When it cannot be written; the one before stays.
     pub fn write(&self, bytes: &[u8]) -> io::Result<()> {
         write_durably(&self.path(), bytes).map_err(|error| {
-            let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
+            let cause =
+                std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
             io::Error::other(format!("{error}{cause}"))
         })
     }

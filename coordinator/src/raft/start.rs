@@ -61,9 +61,15 @@ pub(super) fn check(options: &ReplicaOptions) -> Result<(), StartError> {
     } else if options.cluster_id.is_empty() || options.cluster_id.contains(|c: char| c.is_control()) {
         "the cluster id must not be empty or hold control characters".to_owned()
     } else if timings.heartbeat.is_zero() || timings.heartbeat * 2 > timings.election_min {
-        format!("the heartbeat ({:?}) must be at most half of election_min ({:?})", timings.heartbeat, timings.election_min)
+        format!(
+            "the heartbeat ({:?}) must be at most half of election_min ({:?})",
+            timings.heartbeat, timings.election_min
+        )
     } else if timings.election_min >= timings.election_max {
-        format!("election_min ({:?}) must be below election_max ({:?})", timings.election_min, timings.election_max)
+        format!(
+            "election_min ({:?}) must be below election_max ({:?})",
+            timings.election_min, timings.election_max
+        )
     } else {
         return Ok(());
     };
@@ -86,6 +92,10 @@ pub(super) fn config(options: &ReplicaOptions, may_elect: bool) -> Result<Arc<Co
         enable_pre_vote: Some(true),
         // After a restart leadership is won anew: nothing of the old term is in memory any more.
         enable_leader_restore: Some(false),
+        // A node whose disk was wiped comes back with less than it acknowledged. openraft's default
+        // is to end the leader over it. What makes it harmless is the vote gate: such a node has no
+        // vote before it has caught up.
+        allow_log_reversion: Some(true),
         // Entries go to the followers while the leader's own disk writes them.
         broadcast_submitted_on_append: Some(true),
         ..Config::default()
@@ -120,7 +130,9 @@ pub(super) async fn enter(
     let entering = async {
         if members.len() > 1 && !is_initialized(&raft).await {
             if has_history(&raft, &network).await {
-                tracing::warn!("the cluster has a history that this node does not have: catching up before voting");
+                tracing::warn!(
+                    "the cluster has a history that this node does not have: catching up before voting"
+                );
                 gate.join();
                 caught_up(&raft).await;
             } else {
@@ -170,7 +182,11 @@ async fn has_history(raft: &PointsmanRaft, network: &Network) -> bool {
             return false;
         }
         if waited.is_multiple_of(50) {
-            tracing::info!(answered = heard.len(), of = peers.len(), "waiting for a majority to form the cluster");
+            tracing::info!(
+                answered = heard.len(),
+                of = peers.len(),
+                "waiting for a majority to form the cluster"
+            );
         }
         waited = waited.wrapping_add(1);
         tokio::time::sleep(ASK_EVERY).await;

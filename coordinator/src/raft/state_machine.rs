@@ -150,8 +150,7 @@ impl Inner {
     }
 }
 
-type Changed<'a> =
-    Vec<(&'a coordinator_core::ids::GroupName, Option<&'a coordinator_core::state::Group>)>;
+type Changed<'a> = Vec<(&'a coordinator_core::ids::GroupName, Option<&'a coordinator_core::state::Group>)>;
 
 fn changed<'a>(before: &'a State, after: &'a State) -> Changed<'a> {
     let gone = before.groups.keys().filter(|name| !after.groups.contains_key(*name)).map(|name| (name, None));

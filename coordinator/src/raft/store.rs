@@ -217,7 +217,8 @@ impl Store {
         };
         // Values too large for a page: rare, and not covered by the other file.
         for entry in listing {
-            let entry = entry.map_err(|source| StoreError::Io { action: "list", path: blobs.clone(), source })?;
+            let entry =
+                entry.map_err(|source| StoreError::Io { action: "list", path: blobs.clone(), source })?;
             sync_file(&entry.path())?;
         }
         sync_file(&blobs)

@@ -48,7 +48,11 @@ impl From<&Vote> for VoteV1 {
 
 impl From<VoteV1> for Vote {
     fn from(vote: VoteV1) -> Self {
-        if vote.committed { Vote::new_committed(vote.term, vote.node) } else { Vote::new(vote.term, vote.node) }
+        if vote.committed {
+            Vote::new_committed(vote.term, vote.node)
+        } else {
+            Vote::new(vote.term, vote.node)
+        }
     }
 }
 

@@ -128,7 +128,10 @@ fn spec() -> GroupSpec {
     let appliance = |id: &str, last: u8| ApplianceSpec {
         name: name(id),
         address: [10, 0, 1, last].into(),
-        probes: vec![probe(ProbeKind::Tcp { address: ([10, 0, 1, last], 22).into() }), probe(ProbeKind::AgentHeartbeat)],
+        probes: vec![
+            probe(ProbeKind::Tcp { address: ([10, 0, 1, last], 22).into() }),
+            probe(ProbeKind::AgentHeartbeat),
+        ],
     };
     let vip = BindingKind::Vip {
         address: [10, 0, 1, 100].into(),
@@ -207,11 +210,20 @@ fn bodies() -> Vec<CommandBody> {
             took: Duration::from_millis(90),
         }),
         CommandBody::SetMode { group: group(), mode: Trigger::Manual, reason: words() },
-        CommandBody::SetMaintenance { group: group(), appliance: name("fw-a"), enabled: true, reason: words() },
+        CommandBody::SetMaintenance {
+            group: group(),
+            appliance: name("fw-a"),
+            enabled: true,
+            reason: words(),
+        },
         CommandBody::Freeze { group: group(), reason: reason() },
         CommandBody::Unfreeze { group: group(), reason: words() },
         CommandBody::RecordHold { group: group(), hold: Some(reason()) },
-        CommandBody::RecordDrift { group: group(), binding: name("outside"), drift: Some("nic-b".to_owned()) },
+        CommandBody::RecordDrift {
+            group: group(),
+            binding: name("outside"),
+            drift: Some("nic-b".to_owned()),
+        },
         CommandBody::Seed(vec![spec()]),
     ]
 }

@@ -2,7 +2,10 @@
 
 use openraft::errors::RPCError;
 
-use openraft::raft::{AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, TransferLeaderError, TransferLeaderRequest, TransferLeaderResponse, VoteRequest, VoteResponse};
+use openraft::raft::{
+    AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, TransferLeaderError,
+    TransferLeaderRequest, TransferLeaderResponse, VoteRequest, VoteResponse,
+};
 use serde::{Deserialize, Serialize};
 
 use super::frozen::{LogIdV1, StoredMembershipV1, VoteV1, pack_id, unpack_id};
@@ -52,7 +55,9 @@ impl AppendHead {
         let mut reader = Reader::new(body);
         let head: AppendHead = reader.read()?;
         if head.entries > MAX_ENTRIES {
-            return Err(CodecError::Invalid { detail: format!("{} entries; the limit is {MAX_ENTRIES}", head.entries) });
+            return Err(CodecError::Invalid {
+                detail: format!("{} entries; the limit is {MAX_ENTRIES}", head.entries),
+            });
         }
         let entries = (0..head.entries).map(|_| reader.read::<Entry>()).collect::<Result<Vec<_>, _>>()?;
         reader.finish()?;

@@ -33,7 +33,10 @@ pub use entry::encoded_command_len;
 pub use error::CodecError;
 pub use kind::Kind;
 pub(in crate::raft) use message::MAX_ENTRIES;
-pub use message::{AppendHead, AppendReply, BallotReply, BallotRequest, Hello, SnapshotHead, SnapshotReply, TransferReply, TransferRequest};
+pub use message::{
+    AppendHead, AppendReply, BallotReply, BallotRequest, Hello, SnapshotHead, SnapshotReply, TransferReply,
+    TransferRequest,
+};
 pub use record::{SnapshotEnd, SnapshotHeader, StateMeta, WalRecord};
 
 use serde::Serialize;

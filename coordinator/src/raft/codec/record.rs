@@ -46,7 +46,9 @@ impl Stored for WalRecord {
             return Entry::open(kind, schema, payload).map(WalRecord::Entry);
         }
         match kind {
-            Kind::Vote | Kind::Committed | Kind::Truncate | Kind::Purge => expect(kind, SCHEMA, kind, schema)?,
+            Kind::Vote | Kind::Committed | Kind::Truncate | Kind::Purge => {
+                expect(kind, SCHEMA, kind, schema)?
+            }
             _ => return Err(CodecError::OtherKind { wanted: Kind::Vote, found: kind }),
         }
         Ok(match kind {

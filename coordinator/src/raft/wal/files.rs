@@ -56,7 +56,8 @@ impl Disk for OsDisk {
         std::fs::read_dir(&self.root)?
             .map(|entry| {
                 let name = entry?.file_name();
-                name.into_string().map_err(|name| io::Error::other(format!("{name:?} is not a file of the log")))
+                name.into_string()
+                    .map_err(|name| io::Error::other(format!("{name:?} is not a file of the log")))
             })
             .collect()
     }

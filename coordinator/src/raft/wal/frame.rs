@@ -75,7 +75,13 @@ pub(super) struct BatchHeader {
 
 impl BatchHeader {
     /// A whole batch in bytes, padded, and its header checksum.
-    pub(super) fn encode(number: u64, log: u64, previous: u32, records: u32, payload: &[u8]) -> (Vec<u8>, u32) {
+    pub(super) fn encode(
+        number: u64,
+        log: u64,
+        previous: u32,
+        records: u32,
+        payload: &[u8],
+    ) -> (Vec<u8>, u32) {
         let length = u32::try_from(payload.len()).unwrap_or(u32::MAX);
         let mut out = Vec::with_capacity(padded(payload.len()) as usize);
         out.extend_from_slice(&BATCH_MAGIC.to_le_bytes());

@@ -5,8 +5,8 @@ use std::io;
 use std::ops::{Bound, RangeBounds, RangeInclusive};
 use std::sync::{Arc, Mutex};
 
-use openraft::storage::{IOFlushed, LogState, RaftLogReader, RaftLogStorage};
 use openraft::OptionalSend;
+use openraft::storage::{IOFlushed, LogState, RaftLogReader, RaftLogStorage};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::error::WalError;
@@ -63,7 +63,10 @@ impl Wal {
         let clock = tokio::runtime::Builder::new_current_thread().enable_time().build();
         let clock = clock.map_err(|source| WalError::Thread { source })?;
         let spawn = |name: &str, body: Box<dyn FnOnce() + Send>| {
-            std::thread::Builder::new().name(name.to_owned()).spawn(body).map_err(|source| WalError::Thread { source })
+            std::thread::Builder::new()
+                .name(name.to_owned())
+                .spawn(body)
+                .map_err(|source| WalError::Thread { source })
         };
         spawn("wal-supplier", Box::new(move || supplier.run(&health)))?;
         spawn("wal-writer", Box::new(move || clock.block_on(writer.run(work))))?;
@@ -105,7 +108,10 @@ impl Wal {
         self.ops.send(op).await.map_err(|_| stopped())
     }
 
-    async fn read(&self, slots: Vec<(Slot, Option<Arc<dyn super::files::DiskFile>>)>) -> io::Result<Vec<Entry>> {
+    async fn read(
+        &self,
+        slots: Vec<(Slot, Option<Arc<dyn super::files::DiskFile>>)>,
+    ) -> io::Result<Vec<Entry>> {
         if slots.iter().all(|(slot, _)| slot.cached.is_some()) {
             return Ok(slots.iter().filter_map(|(slot, _)| slot.cached.as_deref().cloned()).collect());
         }
@@ -126,7 +132,9 @@ impl Wal {
                         }
                         Ok(entry)
                     }
-                    _ => Err(io::Error::other(format!("entry {} is neither cached nor on disk", slot.log_id))),
+                    _ => {
+                        Err(io::Error::other(format!("entry {} is neither cached nor on disk", slot.log_id)))
+                    }
                 })
                 .collect()
         });
@@ -204,7 +212,8 @@ impl RaftLogStorage<TypeConfig> for Wal {
     async fn save_committed(&mut self, committed: Option<LogId>) -> Result<(), io::Error> {
         lock(&self.index).committed = committed;
         let bytes = codec::encode(&WalRecord::Committed(committed))?;
-        self.submit(Op::Write { records: vec![(What::Committed(committed), bytes)], done: Done::Nobody }).await
+        self.submit(Op::Write { records: vec![(What::Committed(committed), bytes)], done: Done::Nobody })
+            .await
     }
 
     async fn read_committed(&mut self) -> Result<Option<LogId>, io::Error> {

@@ -177,7 +177,12 @@ impl Replay<'_> {
                 return Err(self.lost(tail, "whole batches follow in the next segment"));
             }
         } else if !continues && number != 1 {
-            return Err(damaged(self.disk, &name, PAGE, "the oldest segment starts with no whole batch".to_owned()));
+            return Err(damaged(
+                self.disk,
+                &name,
+                PAGE,
+                "the oldest segment starts with no whole batch".to_owned(),
+            ));
         }
         self.index.segments.insert(number, Segment { file: found.file.clone(), last_index: None });
         let mut at = PAGE;
@@ -267,7 +272,12 @@ impl Replay<'_> {
     }
 
     fn lost(&self, tail: &Tail, detail: &str) -> WalError {
-        damaged(self.disk, &segment::name(tail.segment), tail.at, format!("the batch there is not whole, yet {detail}"))
+        damaged(
+            self.disk,
+            &segment::name(tail.segment),
+            tail.at,
+            format!("the batch there is not whole, yet {detail}"),
+        )
     }
 
     fn finish(mut self, numbers: &[u64], (mark, synced): OpenMark) -> Result<Recovered, WalError> {

@@ -149,7 +149,11 @@ impl Supplier {
             let free = self.disk.free_bytes().ok()?;
             (free < MIN_FREE).then(|| {
                 let place = self.disk.describe("");
-                format!("{place} has {} MiB left; {} MiB are needed. Free some space", free >> 20, MIN_FREE >> 20)
+                format!(
+                    "{place} has {} MiB left; {} MiB are needed. Free some space",
+                    free >> 20,
+                    MIN_FREE >> 20
+                )
             })
         });
         let now = shortage.map_or(StorageHealth::Ok, |detail| StorageHealth::Full { detail });
@@ -158,7 +162,9 @@ impl Supplier {
                 return false;
             }
             match &now {
-                StorageHealth::Full { detail } => tracing::error!(%detail, "the disk is full: refusing proposals"),
+                StorageHealth::Full { detail } => {
+                    tracing::error!(%detail, "the disk is full: refusing proposals")
+                }
                 _ => tracing::info!("the disk has room again: accepting proposals"),
             }
             *health = now;

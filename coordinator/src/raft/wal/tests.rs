@@ -146,7 +146,12 @@ impl Model {
             self.entries.extend(self.maybe.take());
             self.last += 1;
         }
-        assert!(found == self.entries, "seed {seed}: {} entries, {} expected", found.len(), self.entries.len());
+        assert!(
+            found == self.entries,
+            "seed {seed}: {} entries, {} expected",
+            found.len(),
+            self.entries.len()
+        );
     }
 }
 
@@ -312,7 +317,10 @@ fn flushed() -> (IOFlushed<TypeConfig>, tokio::sync::oneshot::Receiver<io::Resul
     (IOFlushed::signal(tx), outcome)
 }
 
-async fn append(wal: &mut Wal, entries: impl IntoIterator<Item = Entry, IntoIter: Send> + Send) -> io::Result<()> {
+async fn append(
+    wal: &mut Wal,
+    entries: impl IntoIterator<Item = Entry, IntoIter: Send> + Send,
+) -> io::Result<()> {
     let (callback, outcome) = flushed();
     wal.append(entries, callback).await?;
     outcome.await.unwrap()
@@ -322,7 +330,10 @@ async fn append(wal: &mut Wal, entries: impl IntoIterator<Item = Entry, IntoIter
 fn entry(term: u64, index: u64, size: usize) -> Entry {
     let address = "x".repeat(size);
     let members = Membership::new_with_defaults(vec![[1].into()], []);
-    let nodes = members.nodes().map(|(id, _)| (*id, Peer { address: address.clone() })).collect::<std::collections::BTreeMap<_, _>>();
+    let nodes = members
+        .nodes()
+        .map(|(id, _)| (*id, Peer { address: address.clone() }))
+        .collect::<std::collections::BTreeMap<_, _>>();
     let membership = Membership::new(vec![[1].into()], nodes).unwrap();
     Entry { log_id: log_id(term, index), payload: EntryPayload::Membership(membership) }
 }

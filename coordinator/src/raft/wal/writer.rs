@@ -241,9 +241,12 @@ impl Writer {
             }
         }
         let number = self.number + 1;
-        let (bytes, crc) = BatchHeader::encode(number, self.log, self.previous, batch.records, &batch.payload);
+        let (bytes, crc) =
+            BatchHeader::encode(number, self.log, self.previous, batch.records, &batch.payload);
         let name = segment::name(self.active);
-        self.file.write_at(self.at, &bytes).map_err(|e| WalError::io("write", self.disk.describe(&name), e))?;
+        self.file
+            .write_at(self.at, &bytes)
+            .map_err(|e| WalError::io("write", self.disk.describe(&name), e))?;
         self.file.sync().map_err(|e| WalError::io("sync", self.disk.describe(&name), e))?;
         {
             let mut index = lock(&self.index);
@@ -376,7 +379,8 @@ impl Batch {
 }
 
 fn encoded(record: &WalRecord) -> Result<Vec<u8>, WalError> {
-    codec::encode(record).map_err(|error| WalError::Stopped { detail: format!("could not encode a record: {error}") })
+    codec::encode(record)
+        .map_err(|error| WalError::Stopped { detail: format!("could not encode a record: {error}") })
 }
 
 pub(super) fn lock(index: &Mutex<Index>) -> MutexGuard<'_, Index> {
