@@ -111,11 +111,12 @@ impl ControlHandle {
             actor: Actor::Operator(operator.to_owned()),
             body: CommandBody::StartOperation(start),
         };
-        let events = replica.propose_in_term(command, leading.term, COMMIT).await.map_err(|error| match error {
-            ProposeError::Rejected(rejection) => MoveRefused::Rejected(rejection),
-            ProposeError::NotLeader { leader } => MoveRefused::NotLeader(leader),
-            _ => MoveRefused::Unknown,
-        })?;
+        let events =
+            replica.propose_in_term(command, leading.term, COMMIT).await.map_err(|error| match error {
+                ProposeError::Rejected(rejection) => MoveRefused::Rejected(rejection),
+                ProposeError::NotLeader { leader } => MoveRefused::NotLeader(leader),
+                _ => MoveRefused::Unknown,
+            })?;
         // A superseded operation has an event of its own here: the new one has the highest index.
         events.iter().filter_map(|event| event.operation).max().ok_or(MoveRefused::Unknown)
     }

@@ -36,7 +36,7 @@ const CATCH_UP: Duration = Duration::from_secs(1);
 pub(super) async fn run(shared: Arc<Shared>, adapters: Arc<Adapters>, seed: Vec<GroupSpec>) {
     let mut leadership = shared.replica.leadership();
     loop {
-        let current = leadership.borrow_and_update().clone();
+        let current = *leadership.borrow_and_update();
         if current.is_self {
             let lost = async {
                 let moved_on = |now: &Leadership| !now.is_self || now.term != current.term;

@@ -6,6 +6,8 @@
 mod act;
 mod clock;
 mod drift;
+#[cfg(test)]
+mod fixtures;
 mod handle;
 mod leader;
 mod probe;

@@ -77,3 +77,7 @@ impl Due {
         self.next_wakeup = Some(self.next_wakeup.map_or(at, |earlier| earlier.min(at)));
     }
 }
+
+#[cfg(test)]
+#[path = "release_tests.rs"]
+mod tests;

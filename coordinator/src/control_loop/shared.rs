@@ -23,6 +23,9 @@ use super::handle::{AgentSeen, Overview, VantageUpdate};
 use super::probe::Sample;
 use crate::raft::Replica;
 
+/// How long an agent may take to find a coordinator that has just started.
+const RECONNECT: Duration = Duration::from_secs(5);
+
 pub(crate) struct Shared {
     pub(crate) node: NodeId,
     pub(crate) clock: Clock,
@@ -89,21 +92,23 @@ impl Shared {
     }
 
     /// The heartbeat probe: is there a report not older than `timeout`, and is it a good one?
-    pub(crate) fn heartbeat_sample(&self, appliance: &ApplianceName, timeout: Duration) -> Sample {
+    ///
+    /// No sample before an agent had the time to find this node after its start: silence says
+    /// something of the agent only once it could have spoken.
+    pub(crate) fn heartbeat_sample(&self, appliance: &ApplianceName, timeout: Duration) -> Option<Sample> {
         let now = self.clock.now().mono;
         let inner = self.lock();
         let Some(seen) = inner.agents.get(appliance) else {
-            return Sample { pass: false, detail: "agent: never heard of".to_owned() };
+            let early = now.0 < timeout.max(RECONNECT);
+            return (!early).then(|| Sample { pass: false, detail: "never heard of".to_owned() });
         };
         let age = now.since(seen.received);
-        if age > timeout {
-            let detail = format!("agent: silent for {} ms", age.as_millis());
-            return Sample { pass: false, detail };
-        }
-        match seen.report.faults.first() {
-            Some(fault) => Sample { pass: false, detail: format!("agent: {fault}") },
-            None => Sample { pass: true, detail: "agent: reports".to_owned() },
-        }
+        let (pass, detail) = match seen.report.faults.first() {
+            _ if age > timeout => (false, format!("silent for {} ms", age.as_millis())),
+            Some(fault) => (false, fault.clone()),
+            None => (true, "reports".to_owned()),
+        };
+        Some(Sample { pass, detail })
     }
 
     /// See [`ControlHandle::agent_report`](super::ControlHandle::agent_report).
@@ -239,3 +244,7 @@ fn assignment(group: &Group, appliance: &ApplianceName) -> AgentGroup {
         vips: vips.collect(),
     }
 }
+
+#[cfg(test)]
+#[path = "shared_tests.rs"]
+mod tests;

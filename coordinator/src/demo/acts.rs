@@ -27,11 +27,11 @@ pub(super) async fn all(world: &mut World, timeline: &mut Timeline) -> anyhow::R
 async fn active_is_killed(world: &mut World, timeline: &mut Timeline) -> anyhow::Result<()> {
     timeline.act("Act 1. The active appliance is killed");
     let (dead, standby) = world.roles().await?;
-    world.kill_appliance(&dead).await?;
+    world.kill_appliance(dead).await?;
     timeline.note(format_args!("kill -9: {dead} (active) and its agent"));
-    traffic_at(world, timeline, &standby, timeline.began()).await?;
+    traffic_at(world, timeline, standby, timeline.began()).await?;
     at_rest(world, timeline).await?;
-    heal(world, timeline, &dead).await
+    heal(world, timeline, dead).await
 }
 
 async fn leader_is_killed_mid_failover(world: &mut World, timeline: &mut Timeline) -> anyhow::Result<()> {
@@ -40,7 +40,7 @@ async fn leader_is_killed_mid_failover(world: &mut World, timeline: &mut Timelin
     // Slow enough that the move is still under way when the leader dies.
     world.cloud().set_faults(FaultPlan { latency: Spread::millis(250, 400), ..FaultPlan::default() });
     timeline.note("the cloud now takes 250 to 400 ms for each call");
-    world.kill_appliance(&dead).await?;
+    world.kill_appliance(dead).await?;
     timeline.note(format_args!("kill -9: {dead} (active) and its agent"));
     let writes = world.cloud().calls_arrived();
     let world_ref = &*world;
@@ -54,14 +54,14 @@ async fn leader_is_killed_mid_failover(world: &mut World, timeline: &mut Timelin
     let leader = world.leader().await?;
     world.kill_coordinator(leader).await?;
     timeline.note(format_args!("kill -9: coordinator {leader}, the leader, with its calls under way"));
-    traffic_at(world, timeline, &standby, timeline.began()).await?;
+    traffic_at(world, timeline, standby, timeline.began()).await?;
     at_rest(world, timeline).await?;
     let successor = world.leader().await?;
     timeline.note(format_args!("coordinator {successor} leads and has finished the same operation"));
     world.cloud().set_faults(FaultPlan { latency: Spread::millis(20, 60), ..FaultPlan::default() });
     world.start_coordinator(leader).await?;
     timeline.note(format_args!("coordinator {leader} is back"));
-    heal(world, timeline, &dead).await
+    heal(world, timeline, dead).await
 }
 
 async fn operator_switches_over(world: &mut World, timeline: &mut Timeline) -> anyhow::Result<()> {
@@ -70,21 +70,22 @@ async fn operator_switches_over(world: &mut World, timeline: &mut Timeline) -> a
     let request = SwitchoverRequest { to: None, reason: "planned maintenance".to_owned(), force: false };
     let accepted = world.api().switchover(&GROUP.parse()?, &request).await?;
     timeline.note(format_args!("operation {}: {active} to {standby}", accepted.operation));
-    traffic_at(world, timeline, &standby, timeline.began()).await?;
+    traffic_at(world, timeline, standby, timeline.began()).await?;
     at_rest(world, timeline).await
 }
 
 async fn operator_forces(world: &mut World, timeline: &mut Timeline) -> anyhow::Result<()> {
     timeline.act("Act 4. An operator forces a switchover to a standby that fails its checks");
     let (active, standby) = world.roles().await?;
-    world.kill_agent(&standby).await?;
+    world.kill_agent(standby).await?;
     timeline.note(format_args!("kill -9: the agent of {standby}; its data plane still works"));
-    verdict(world, &standby, Verdict::Down).await?;
+    verdict(world, standby, Verdict::Down).await?;
     let mut request =
         SwitchoverRequest { to: Some(standby.parse()?), reason: "drill".to_owned(), force: false };
     match world.api().switchover(&GROUP.parse()?, &request).await {
         Err(error) if error.code() == Some(&Code::Refused) => {
-            timeline.note(format_args!("an ordinary switchover is refused: {error}"));
+            let reasons = error.problem().map(|p| p.reasons.join("; ")).unwrap_or_default();
+            timeline.note(format_args!("an ordinary switchover is refused: {reasons}"));
         }
         Err(error) => return Err(error).context("an ordinary switchover was not refused but failed"),
         Ok(_) => bail!("a switchover to a standby that is down was accepted"),
@@ -93,19 +94,17 @@ async fn operator_forces(world: &mut World, timeline: &mut Timeline) -> anyhow::
     request.force = true;
     let accepted = world.api().switchover(&GROUP.parse()?, &request).await?;
     timeline.note(format_args!("forced: operation {}, {active} to {standby}", accepted.operation));
-    traffic_at(world, timeline, &standby, began).await?;
+    traffic_at(world, timeline, standby, began).await?;
     at_rest(world, timeline).await?;
-    heal(world, timeline, &standby).await
+    heal(world, timeline, standby).await
 }
 
 /// Waits until a connection that began after the act did is answered by `name`, and prints what
 /// the act cost the client.
 async fn traffic_at(world: &World, timeline: &Timeline, name: &str, began: Instant) -> anyhow::Result<()> {
     let what = format!("traffic at {name}");
-    until(&what, LIMIT, async || {
-        world.meter().answered_by(began).filter(|by| &**by == name).map(drop)
-    })
-    .await?;
+    until(&what, LIMIT, async || world.meter().answered_by(began).filter(|by| &**by == name).map(drop))
+        .await?;
     timeline.note(format_args!("traffic is restored at {name}"));
     let outage = world.meter().outage_since(began);
     timeline.figure(format_args!("measured outage: {}", millis(outage.longest)));

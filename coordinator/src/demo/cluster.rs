@@ -58,8 +58,7 @@ pub(super) fn create(demo: &Path, cloud: &str, services: [SocketAddr; 2]) -> any
         .open(token_file(demo))
         .context("the demo's token could not be kept")?;
     writeln!(file, "{}", report.token.expose())?;
-    let ca = std::fs::read(&report.ca)
-        .with_context(|| format!("could not read {}", report.ca.display()))?;
+    let ca = std::fs::read(&report.ca).with_context(|| format!("could not read {}", report.ca.display()))?;
     let endpoints = nodes.values().map(|node| format!("https://{}", node.api)).collect();
     let client = Client::new(endpoints, &ca, report.token.expose())?;
     Ok(Cluster { nodes: nodes.into_keys().collect(), client })

@@ -29,7 +29,7 @@ name = "{GROUP}"
 policy = {{ failover = "automatic", failback = "manual", freshness = "1s", flap_moves = 10 }}
 "#
     );
-    for (name, service) in APPLIANCES.iter().zip(services) {
+    for (index, (name, service)) in APPLIANCES.iter().zip(services).enumerate() {
         text.push_str(&format!(
             r#"
 [[group.appliance]]
@@ -40,7 +40,7 @@ probe = [
     {{ kind = "agent-heartbeat", interval = "100ms", timeout = "500ms", rise = 2, fall = 2 }},
 ]
 "#,
-            address = service.ip(),
+            address = private_address(index),
         ));
     }
     let (table, route) = ROUTE;

@@ -15,7 +15,7 @@ pub(super) async fn tell(world: &World, timeline: &mut Timeline) -> anyhow::Resu
     let filter = HistoryFilter { limit: SHOWN, ..HistoryFilter::default() };
     let page = world.api().history(&filter).await?;
     for event in page.events.iter().rev() {
-        let level = format!("{:?}", event.level).to_lowercase();
+        let level = event.level.word();
         timeline.say(format_args!("  {:>6}  {level:<7}  {}", event.id.index, event.sentence));
     }
 
@@ -29,7 +29,12 @@ pub(super) async fn tell(world: &World, timeline: &mut Timeline) -> anyhow::Resu
         carried.len()
     ));
     if let Some(first) = doubled.first() {
-        bail!("{} was carried by {} at once, {} times in all", first.what, first.carriers.join(" and "), doubled.len());
+        bail!(
+            "{} was carried by {} at once, {} times in all",
+            first.what,
+            first.carriers.join(" and "),
+            doubled.len()
+        );
     }
     timeline.figure("at no instant did two appliances carry one binding");
     Ok(())

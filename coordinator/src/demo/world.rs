@@ -282,9 +282,7 @@ fn refuse_unless_empty(path: &Path) -> anyhow::Result<()> {
         Ok(true) => bail!("the directory {} is not empty; name a new one", path.display()),
         Ok(false) => Ok(()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(error) => {
-            Err(error).with_context(|| format!("could not read the directory {}", path.display()))
-        }
+        Err(error) => Err(error).with_context(|| format!("could not read the directory {}", path.display())),
     }
 }
 
@@ -298,9 +296,12 @@ pub(super) fn free_addresses<const N: usize>() -> io::Result<[SocketAddr; N]> {
 
 async fn start_cloud(services: [SocketAddr; 2]) -> anyhow::Result<simulated::Running> {
     let (table, route) = ROUTE;
-    let mut topology = Topology::default()
-        .public_ip(PUBLIC_IP, Ipv4Addr::new(203, 0, 113, 10).into())
-        .route(table, route, "0.0.0.0/0", groups::private_address(0));
+    let mut topology = Topology::default().public_ip(PUBLIC_IP, Ipv4Addr::new(203, 0, 113, 10).into()).route(
+        table,
+        route,
+        "0.0.0.0/0",
+        groups::private_address(0),
+    );
     for (index, (name, service)) in APPLIANCES.iter().zip(services).enumerate() {
         topology = topology.nic(&format!("nic-{name}"), groups::private_address(index), service);
     }

@@ -32,7 +32,7 @@ impl HttpProbes {
         };
         match tokio::time::timeout(timeout, get(client, url, status, body_contains)).await {
             Ok(sample) => sample,
-            Err(_) => Sample::fail(format!("http {url}: no answer within {} ms", timeout.as_millis())),
+            Err(_) => Sample::fail(format!("no answer within {} ms", timeout.as_millis())),
         }
     }
 }
@@ -40,30 +40,30 @@ impl HttpProbes {
 async fn get(client: &Client, url: &str, status: u16, body_contains: Option<&str>) -> Sample {
     let mut response = match client.get(url).send().await {
         Ok(response) => response,
-        Err(error) => return Sample::fail(format!("http {url}: {}", root_cause(&error))),
+        Err(error) => return Sample::fail(root_cause(&error)),
     };
     let got = response.status().as_u16();
     if got != status {
-        return Sample::fail(format!("http {url}: status {got}, expected {status}"));
+        return Sample::fail(format!("status {got}, expected {status}"));
     }
     let Some(text) = body_contains else {
-        return Sample::pass(format!("http {url}: status {got}"));
+        return Sample::pass(format!("status {got}"));
     };
     let mut body = Vec::new();
     loop {
         match response.chunk().await {
             Ok(Some(chunk)) => body.extend_from_slice(&chunk[..chunk.len().min(MAX_BODY - body.len())]),
             Ok(None) => break,
-            Err(error) => return Sample::fail(format!("http {url}: {}", root_cause(&error))),
+            Err(error) => return Sample::fail(root_cause(&error)),
         }
         if body.len() >= MAX_BODY {
             break;
         }
     }
     if String::from_utf8_lossy(&body).contains(text) {
-        Sample::pass(format!("http {url}: status {got} and the expected text"))
+        Sample::pass(format!("status {got} and the expected text"))
     } else {
-        Sample::fail(format!("http {url}: status {got} without the text {text:?}"))
+        Sample::fail(format!("status {got} without the text {text:?}"))
     }
 }
 

@@ -19,7 +19,8 @@ use tokio::time::{Instant, MissedTickBehavior};
 use super::shared::Shared;
 pub(crate) use http::HttpProbes;
 
-/// One sample: whether it passed, and what was seen, in words.
+/// One sample: whether it passed, and what was seen, in words. The core puts the probe's own
+/// description in front.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Sample {
     pub(crate) pass: bool,
@@ -92,13 +93,15 @@ async fn run(shared: Arc<Shared>, http: HttpProbes, appliance: ApplianceName, sp
     loop {
         ticks.tick().await;
         let sample = match &spec.kind {
-            ProbeKind::Tcp { address } => tcp::probe(*address, spec.timeout).await,
+            ProbeKind::Tcp { address } => Some(tcp::probe(*address, spec.timeout).await),
             ProbeKind::Http { url, status, body_contains, trust } => {
-                http.probe(url, *status, body_contains.as_deref(), *trust, spec.timeout).await
+                Some(http.probe(url, *status, body_contains.as_deref(), *trust, spec.timeout).await)
             }
             ProbeKind::AgentHeartbeat => shared.heartbeat_sample(&appliance, spec.timeout),
         };
-        shared.feed(&appliance, &spec.name, &sample);
+        if let Some(sample) = sample {
+            shared.feed(&appliance, &spec.name, &sample);
+        }
     }
 }
 
