@@ -117,8 +117,8 @@ fn probe(t: &mut Table<'_>, own: Option<IpAddr>) -> Option<ProbeSpec> {
     let name = t.optional::<ProbeName>("name");
     let name = name.or_else(|| ProbeName::new(kind_word.clone()?).ok());
     let heartbeat = kind_word.as_deref() == Some("agent-heartbeat");
-    // An agent reports twice a second by default; four reports in a row have to be missed.
-    let timeout = Duration::from_millis(if heartbeat { 2_000 } else { 500 });
+    // An agent reports ten times a second by default: this many missed ones are no hiccup.
+    let timeout = Duration::from_millis(if heartbeat { 1_000 } else { 500 });
     let interval = t.defaulted("interval", Duration::from_secs(1));
     let timeout = t.defaulted("timeout", timeout);
     let (rise, fall) = (t.or("rise", 2), t.or("fall", 3));

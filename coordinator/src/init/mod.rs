@@ -87,7 +87,7 @@ impl AgentOptions {
             appliance,
             address: None,
             interfaces: Vec::new(),
-            report_interval: Duration::from_millis(500),
+            report_interval: Duration::from_millis(100),
             health: None,
             state_dir: PathBuf::from("/var/lib/nva-agent"),
         }
