@@ -17,7 +17,7 @@ use serde::de::DeserializeOwned;
 use crate::api::{self, Api};
 use crate::command::{self, Finished};
 use crate::netns::{INTERFACE, Network};
-use crate::process::Process;
+use crate::process::{self, Process};
 use crate::wait::{self, Look};
 
 /// How long one call of the command line may take: it waits for what it started.
@@ -25,6 +25,9 @@ const CLI_DEADLINE: Duration = Duration::from_secs(60);
 
 /// From one report of an agent to the next.
 const REPORT_INTERVAL: Duration = Duration::from_millis(200);
+
+/// What the names of logs end with.
+const LOG: &str = "log";
 
 /// The host on which operators and clients are.
 const CLIENT: &str = "client";
@@ -312,7 +315,7 @@ impl Cluster {
     pub fn cli_command(&self) -> Command {
         let mut command = self.pointsman(CLIENT);
         command
-            .arg("--config")
+            .arg("--context")
             .arg(&self.made.cli)
             .env(config::cli::TOKEN_VARIABLE, self.made.token.expose());
         command
@@ -346,24 +349,32 @@ impl Cluster {
     /// # Errors
     /// When it cannot be started.
     pub fn watch(&self, host: &str, name: &str, program: &Path, args: &[&str]) -> Result<Watched> {
-        let process = self.spawn(host, name, program, args)?;
+        let mut command = self.network()?.command(host, program);
+        let process = self.start_into("records", name, command.args(args))?;
         Ok(Watched { records: process.log_file().to_owned(), _process: process })
     }
 
-    /// Adds the ends of all logs to an error.
+    /// Adds the ends of all logs to an error, those of killed processes included.
     ///
     /// # Errors
     /// The outcome's.
     pub fn explain<T>(&self, outcome: Result<T>) -> Result<T> {
         outcome.map_err(|error| {
-            let all = self.coordinators.values().chain(self.agents.values());
-            let tails: String = all.map(Process::log_tail).collect();
+            let files = std::fs::read_dir(self.dir.path()).into_iter().flatten().flatten();
+            let mut logs: Vec<_> = files.map(|file| file.path()).collect();
+            logs.retain(|path| path.extension().is_some_and(|extension| extension == LOG));
+            logs.sort();
+            let tails: String = logs.iter().map(|log| process::tail(log)).collect();
             anyhow::anyhow!("{error:#}\n{tails}")
         })
     }
 
     fn start(&self, name: &str, command: &mut Command) -> Result<Process> {
-        Process::start(name, command, &self.dir.path().join(format!("{name}.log")))
+        self.start_into(LOG, name, command)
+    }
+
+    fn start_into(&self, extension: &str, name: &str, command: &mut Command) -> Result<Process> {
+        Process::start(name, command, &self.dir.path().join(name).with_extension(extension))
     }
 
     /// The binary under test, on a host if there are any.
@@ -372,6 +383,8 @@ impl Cluster {
             Some(network) => network.command(host, &program()),
             None => Command::new(program()),
         };
+        // A line for each request of each agent would leave nothing else in the ends of the logs.
+        command.env("POINTSMAN_LOG", "info,openraft=warn,coordinator::http::edge=warn");
         command.env_remove(config::cli::TOKEN_VARIABLE).env("NO_COLOR", "1");
         command
     }

@@ -100,11 +100,16 @@ impl Process {
 
     /// The last lines of its log, under a heading.
     pub fn log_tail(&self) -> String {
-        let log = self.log();
-        let mut lines: Vec<_> = log.lines().rev().take(TAIL).collect();
-        lines.reverse();
-        format!("---- {} ({})\n{}\n", self.name, self.log.display(), lines.join("\n"))
+        tail(&self.log)
     }
+}
+
+/// The last lines of a log, under a heading.
+pub fn tail(log: &Path) -> String {
+    let text = std::fs::read_to_string(log).unwrap_or_default();
+    let mut lines: Vec<_> = text.lines().rev().take(TAIL).collect();
+    lines.reverse();
+    format!("---- {}\n{}\n", log.display(), lines.join("\n"))
 }
 
 impl Drop for Process {

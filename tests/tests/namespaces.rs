@@ -155,7 +155,10 @@ impl<'a> Stage<'a> {
     fn healthy(&self) -> Result<String> {
         let (group, began) = (|| self.group(), now_us());
         let active = wait::until("both appliances are ready", || {
-            let Ok(group) = group() else { return Ok(Look::NotYet("no answer".to_owned())) };
+            let group = match group() {
+                Ok(group) => group,
+                Err(error) => return Ok(Look::NotYet(format!("{error:#}"))),
+            };
             Ok(match (ready(&group), &group.summary.active) {
                 (true, Some(active)) => Look::Yes(active.to_string()),
                 _ => Look::NotYet(format!("{:?}", group.members)),
