@@ -1,5 +1,7 @@
 //! Replicas of one process over loopback: election, replication, failover, catching up.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a panic is how a test fails")]
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;

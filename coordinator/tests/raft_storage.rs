@@ -1,4 +1,6 @@
-//! The log and the state machine on a real disk: openraft's own suite, restarts, a lost store.
+//! The log and the state machine on a real disk, put through openraft's own suite.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a panic is how a test fails")]
 
 use std::path::Path;
 use std::sync::Arc;

@@ -340,3 +340,114 @@ fn move_aside(path: &Path) -> Result<(), StoreError> {
     }
     fs::rename(path, &aside).map_err(fail)
 }
+
+#[cfg(test)]
+mod tests {
+    use coordinator_core::command::Actor;
+    use coordinator_core::event::{EventBody, Level};
+    use coordinator_core::ids::NodeId;
+    use coordinator_core::model::{GroupSpec, LeaseSpec, Policy};
+    use coordinator_core::time::WallTime;
+
+    use super::*;
+    use crate::raft::types::log_id;
+
+    fn event(index: u64, level: Level) -> Event {
+        Event {
+            index,
+            seq: 0,
+            at: WallTime(index * 10),
+            actor: Actor::Coordinator(NodeId(1)),
+            level,
+            group: None,
+            appliance: None,
+            operation: None,
+            body: EventBody::GroupRemoved,
+        }
+    }
+
+    fn group(name: &str) -> Group {
+        let spec = GroupSpec {
+            name: GroupName::new(name).unwrap(),
+            appliances: Vec::new(),
+            bindings: Vec::new(),
+            policy: Policy::default(),
+            lease: LeaseSpec::default(),
+        };
+        Group::new(spec, 1, WallTime(0))
+    }
+
+    fn meta(index: u64, events: u64) -> StateMeta {
+        StateMeta { applied: Some(log_id(1, index)), events, ..StateMeta::default() }
+    }
+
+    fn add(store: &Store, index: u64, events: u64, level: Level) -> u64 {
+        let change =
+            Change { groups: Vec::new(), events: &[event(index, level)], meta: &meta(index, events) };
+        store.apply(&change).unwrap()
+    }
+
+    fn indexes(store: &Store, query: &HistoryQuery) -> Vec<u64> {
+        store.history(query).unwrap().iter().map(|event| event.index).collect()
+    }
+
+    #[test]
+    fn the_history_keeps_the_newest_events_and_answers_newest_first() {
+        let root = tempfile::tempdir().unwrap();
+        let (store, ..) = Store::open(&root.path().join("state"), 5).unwrap();
+        let mut kept = 0;
+        for index in 1..=300 {
+            let level = if index % 2 == 0 { Level::Alert } else { Level::Info };
+            kept = add(&store, index, kept, level);
+        }
+        assert_eq!(kept, 5);
+        assert_eq!(indexes(&store, &HistoryQuery::default()), [300, 299, 298, 297, 296]);
+        let query = HistoryQuery { limit: 2, before: Some((299, 0)), ..HistoryQuery::default() };
+        assert_eq!(indexes(&store, &query), [298, 297]);
+        let query = HistoryQuery { min_level: Some(Level::Warning), ..HistoryQuery::default() };
+        assert_eq!(indexes(&store, &query), [300, 298, 296]);
+        let (from, until) = (Some(WallTime(2970)), Some(WallTime(2990)));
+        let query = HistoryQuery { from, until, ..HistoryQuery::default() };
+        assert_eq!(indexes(&store, &query), [299, 298, 297]);
+    }
+
+    #[test]
+    fn state_survives_a_reopening_and_an_interrupted_replacement_counts_as_empty() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("state");
+        let (store, ..) = Store::open(&path, 5).unwrap();
+        let (kept, gone) = (group("kept"), group("gone"));
+        for changed in [
+            vec![(&kept.spec.name, Some(&kept)), (&gone.spec.name, Some(&gone))],
+            vec![(&gone.spec.name, None)],
+        ] {
+            store.apply(&Change { groups: changed, events: &[], meta: &meta(7, 0) }).unwrap();
+        }
+        store.persist().unwrap();
+        drop(store);
+        let (store, state, found) = Store::open(&path, 5).unwrap();
+        assert_eq!(found, meta(7, 0));
+        assert_eq!(state.groups.values().collect::<Vec<_>>(), [&kept]);
+
+        // As a crash within `replace` leaves it: groups, but no word of what was applied.
+        store.db.remove(META).unwrap();
+        store.db.flush().unwrap();
+        drop(store);
+        let (store, state, found) = Store::open(&path, 5).unwrap();
+        assert_eq!((state, found), (State::default(), StateMeta::default()));
+        assert!(store.db.is_empty());
+    }
+
+    #[test]
+    fn a_store_that_cannot_be_read_is_set_aside_not_lost() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("state");
+        let (store, ..) = Store::open(&path, 5).unwrap();
+        store.db.insert(META, b"rubbish").unwrap();
+        store.persist().unwrap();
+        drop(store);
+        let (_, state, found) = Store::open(&path, 5).unwrap();
+        assert_eq!((state, found), (State::default(), StateMeta::default()));
+        assert!(root.path().join("state.damaged/db").exists());
+    }
+}

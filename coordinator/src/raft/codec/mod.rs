@@ -149,7 +149,10 @@ impl<'a> Reader<'a> {
     }
 }
 
-fn split(bytes: &[u8]) -> Result<(Kind, u16, &[u8], &[u8]), CodecError> {
+/// Kind, schema, payload, and what follows the envelope.
+type Parts<'a> = (Kind, u16, &'a [u8], &'a [u8]);
+
+fn split(bytes: &[u8]) -> Result<Parts<'_>, CodecError> {
     let Some((head, rest)) = bytes.split_first_chunk::<HEADER_LEN>() else {
         return Err(CodecError::Short { wanted: HEADER_LEN, found: bytes.len() });
     };

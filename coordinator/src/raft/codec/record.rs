@@ -19,7 +19,7 @@ const SCHEMA: u16 = 1;
 #[derive(Debug, Clone)]
 pub enum WalRecord {
     /// An entry.
-    Entry(Entry),
+    Entry(Box<Entry>),
     /// The vote.
     Vote(Vote),
     /// The newest entry known to be committed.
@@ -43,7 +43,7 @@ impl Stored for WalRecord {
 
     fn open(kind: Kind, schema: u16, payload: &[u8]) -> Result<Self, CodecError> {
         if is_entry(kind) {
-            return Entry::open(kind, schema, payload).map(WalRecord::Entry);
+            return Entry::open(kind, schema, payload).map(|entry| WalRecord::Entry(Box::new(entry)));
         }
         match kind {
             Kind::Vote | Kind::Committed | Kind::Truncate | Kind::Purge => {

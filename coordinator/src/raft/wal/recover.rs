@@ -242,7 +242,7 @@ impl Replay<'_> {
                 let log_id = entry.log_id;
                 let length = u32::try_from(length).map_err(|_| "an entry is too long".to_owned())?;
                 debug_assert!(length as usize >= HEADER_LEN, "an envelope has a header");
-                self.index.push(Slot { log_id, length, place: None, cached: Some(Arc::new(entry)) })?;
+                self.index.push(Slot { log_id, length, place: None, cached: Some(Arc::from(entry)) })?;
                 self.index.placed(log_id, Place { segment, offset });
             }
         }
