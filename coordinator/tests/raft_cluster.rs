@@ -83,7 +83,7 @@ async fn a_leader_cut_off_from_its_quorum_confirms_and_commits_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_graceful_stop_hands_leadership_over_at_once() {
-    let mut cluster = Cluster::start(3).await;
+    let cluster = Cluster::start(3).await;
     let leader = cluster.leader().await;
     cluster.declare(leader, "one").await;
     cluster.replica(leader).confirm_leadership(PATIENCE).await.unwrap();
@@ -183,7 +183,7 @@ async fn one_replica_alone_keeps_everything_over_restarts_and_a_lost_store() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn requests_of_another_cluster_node_or_agent_are_refused() {
-    let mut cluster = Cluster::start(3).await;
+    let cluster = Cluster::start(3).await;
     let leader = cluster.leader().await;
     let client = client();
     let target = cluster.addresses[&leader];
