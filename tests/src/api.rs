@@ -87,16 +87,29 @@ impl Api {
         self.get("/v1/operations").await
     }
 
-    /// This node's whole history, oldest first, all pages.
+    /// This node's own whole history, oldest first, all pages.
     ///
     /// # Errors
     /// [`Failure`], or pages that do not go back in time.
-    pub async fn whole_history(&self) -> Result<Vec<HistoryEvent>> {
+    pub async fn own_history(&self) -> Result<Vec<HistoryEvent>> {
+        self.history("stale").await
+    }
+
+    /// The cluster's whole history, oldest first, all pages.
+    ///
+    /// # Errors
+    /// [`Failure`], or pages that do not go back in time.
+    pub async fn cluster_history(&self) -> Result<Vec<HistoryEvent>> {
+        self.history("linearizable").await
+    }
+
+    async fn history(&self, consistency: &str) -> Result<Vec<HistoryEvent>> {
         let mut all: Vec<HistoryEvent> = Vec::new();
         let mut before: Option<Cursor> = None;
         loop {
             let from = before.map(|cursor| format!("&before={cursor}")).unwrap_or_default();
-            let page: HistoryPage = self.stale(&format!("/v1/history?limit=500{from}")).await?;
+            let page: HistoryPage =
+                self.get(&format!("/v1/history?limit=500{from}&consistency={consistency}")).await?;
             for event in page.events {
                 anyhow::ensure!(
                     all.last().is_none_or(|last| event.id < last.id),

@@ -140,7 +140,7 @@ fn damaged_files(cluster: &Cluster, data: &Path) -> Result<()> {
         ensure!(fs::read(segment)? == bytes, "the damaged file was changed: {kind}");
     }
     fs::remove_file(segment)?;
-    refused(&serve(cluster.config_of(ONE)?)?, &["missing"]).context("the file is gone")?;
+    refused(&serve(cluster.config_of(ONE)?)?, &[".seg", "damaged"]).context("the file is gone")?;
     fs::write(segment, &sound)?;
 
     let identity = data.join("identity");
@@ -157,7 +157,7 @@ fn everywhere(cluster: &Cluster, changes: &[&str]) -> Result<()> {
     for id in cluster.node_ids() {
         let api = cluster.api(id)?;
         wait::until(&format!("node {id} has every change"), || {
-            let said = match runtime.block_on(api.whole_history()) {
+            let said = match runtime.block_on(api.own_history()) {
                 Ok(history) => history.iter().map(|event| event.sentence.clone() + "\n").collect(),
                 Err(error) => format!("{error:#}"),
             };
