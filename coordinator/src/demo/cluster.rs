@@ -1,8 +1,8 @@
 //! The demo's cluster: made by the same code as `pointsman init`.
 
 use std::collections::BTreeMap;
-use std::io::Write;
-use std::net::SocketAddr;
+use std::io::{self, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -13,7 +13,6 @@ use coordinator_api::client::Client;
 use coordinator_core::ids::NodeId;
 
 use super::groups::{self, APPLIANCES};
-use super::world::free_addresses;
 use crate::init::{self, AgentOptions, InitOptions};
 
 /// What was made.
@@ -62,4 +61,12 @@ pub(super) fn create(demo: &Path, cloud: &str, services: [SocketAddr; 2]) -> any
     let endpoints = nodes.values().map(|node| format!("https://{}", node.api)).collect();
     let client = Client::new(endpoints, &ca, report.token.expose())?;
     Ok(Cluster { nodes: nodes.into_keys().collect(), client })
+}
+
+/// Addresses on loopback that were free just now, all different.
+pub(super) fn free_addresses<const N: usize>() -> io::Result<[SocketAddr; N]> {
+    let listeners: Vec<_> =
+        (0..N).map(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0))).collect::<io::Result<_>>()?;
+    let addresses: Vec<_> = listeners.iter().map(TcpListener::local_addr).collect::<io::Result<_>>()?;
+    addresses.try_into().map_err(|_| io::Error::other("not as many addresses as asked for"))
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -17,6 +17,7 @@ use coordinator_core::ids::NodeId;
 use coordinator_core::observe::Verdict;
 
 use super::client::TrafficMeter;
+use super::cluster;
 use super::groups::{self, APPLIANCES, GROUP, PUBLIC_IP, ROUTE};
 use super::process::{self, Process};
 use super::timeline::Timeline;
@@ -67,14 +68,14 @@ impl World {
         let directory = Directory::make(directory)?;
         let program = std::env::current_exe().context("could not find this program's own file")?;
         timeline.say(format_args!("Setting up in {} …", directory.path.display()));
-        let [service_a, service_b] = free_addresses()?;
+        let [service_a, service_b] = cluster::free_addresses()?;
         let services = [service_a, service_b];
         let cloud = start_cloud(services).await?;
-        let cluster = super::cluster::create(&directory.path, &cloud.url(), services)?;
+        let made = cluster::create(&directory.path, &cloud.url(), services)?;
         let address = cloud.public_ip_addr(PUBLIC_IP).context("the simulated cloud has no public IP")?;
         let mut world = World {
             program,
-            api: cluster.client,
+            api: made.client,
             meter: TrafficMeter::start(address),
             cloud,
             services,
@@ -87,7 +88,7 @@ impl World {
         for name in APPLIANCES {
             world.start_appliance(name)?;
         }
-        for id in cluster.nodes {
+        for id in made.nodes {
             world.start_coordinator(id).await?;
         }
         world.ready(timeline).await?;
@@ -205,7 +206,7 @@ impl World {
 
     /// Below the cluster's directory, as text for a command line.
     fn path(&self, below: &str) -> String {
-        super::cluster::directory(&self.directory.path).join(below).display().to_string()
+        cluster::directory(&self.directory.path).join(below).display().to_string()
     }
 
     /// Fails if any process has ended unasked.
@@ -229,7 +230,7 @@ impl World {
     pub(super) fn what_to_try(&self) -> String {
         let program = self.program.display();
         let context = self.path("cli.toml");
-        let token = super::cluster::token_file(&self.directory.path);
+        let token = cluster::token_file(&self.directory.path);
         let token = token.display();
         let address = self.cloud.public_ip_addr(PUBLIC_IP).map(|a| a.to_string()).unwrap_or_default();
         format!(
@@ -284,14 +285,6 @@ fn refuse_unless_empty(path: &Path) -> anyhow::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(error).with_context(|| format!("could not read the directory {}", path.display())),
     }
-}
-
-/// Addresses on loopback that were free just now, all different.
-pub(super) fn free_addresses<const N: usize>() -> io::Result<[SocketAddr; N]> {
-    let listeners: Vec<_> =
-        (0..N).map(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0))).collect::<io::Result<_>>()?;
-    let addresses: Vec<_> = listeners.iter().map(TcpListener::local_addr).collect::<io::Result<_>>()?;
-    addresses.try_into().map_err(|_| io::Error::other("not as many addresses as asked for"))
 }
 
 async fn start_cloud(services: [SocketAddr; 2]) -> anyhow::Result<simulated::Running> {
