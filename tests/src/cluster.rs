@@ -283,6 +283,14 @@ impl Cluster {
         Ok(())
     }
 
+    /// Lets every process go on that was stopped by a signal.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    pub fn wake_all(&self) -> Result<()> {
+        self.coordinators.values().chain(self.agents.values()).try_for_each(|p| p.signal(Signal::SIGCONT))
+    }
+
     /// Fails if a process has ended that nobody killed.
     ///
     /// # Errors
@@ -409,6 +417,7 @@ pub fn free_ports(count: usize) -> Result<Vec<u16>> {
     held.iter().map(|listener| Ok(listener.local_addr()?.port())).collect()
 }
 
-fn host_of(id: NodeId) -> String {
+/// The host of a coordinator, on a network.
+pub fn host_of(id: NodeId) -> String {
     format!("c{id}")
 }

@@ -1,15 +1,18 @@
 //! A cluster, a pair of appliances and a client in network namespaces: what a client loses when
 //! something dies, and that the VIP is never answered by two hosts.
 
+use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 use coordinator_api::v1::{ApplianceRole, GroupStatus, OperationState, OperationView};
 use coordinator_core::command::OperationKind;
+use coordinator_core::ids::{NodeId, OperationId};
 use coordinator_core::observe::Verdict;
+use nix::sys::signal::Signal;
 use tests::clock::now_us;
-use tests::cluster::{Cluster, Watched};
+use tests::cluster::{Cluster, Watched, host_of};
 use tests::groups::{self, PAIR, SERVICE};
 use tests::netns::{INTERFACE, Link, Network, PREFIX_LEN};
 use tests::privileged::{say, skip_unless_privileged};
@@ -40,112 +43,143 @@ fn the_standby_takes_over_and_the_vip_is_never_answered_by_two_hosts() -> Result
     cluster.explain(outcome)
 }
 
-type Scenario = (&'static str, OperationKind, fn(&mut Stage<'_>, &str) -> Result<()>);
+/// What must come of a strike.
+#[derive(Clone, Copy)]
+enum Outcome {
+    /// The other appliance takes over, in one operation of this kind.
+    Move(OperationKind),
+    /// Nothing: the active appliance goes on.
+    Nothing,
+}
 
-/// What is done to the active appliance, or to whoever leads.
-const SCENARIOS: [Scenario; 4] = [
-    ("kill -9 of the active's agent", OperationKind::Failover, |stage, active| {
-        stage.cluster.kill_agent(active)
-    }),
-    ("link down on the active", OperationKind::Failover, |stage, active| {
-        stage.cluster.network()?.set_link(active, Link::Down)
-    }),
-    ("kill -9 of the leader during a failover", OperationKind::Failover, |stage, active| {
+/// Strikes the active appliance, or whoever leads.
+type Strike = fn(&mut Stage<'_>, &str) -> Result<()>;
+
+const FAILOVER: Outcome = Outcome::Move(OperationKind::Failover);
+
+const SCENARIOS: [(&str, Outcome, Strike); 8] = [
+    ("kill -9 of the active's agent", FAILOVER, |stage, active| stage.cluster.kill_agent(active)),
+    ("link down on the active", FAILOVER, |stage, active| stage.unplug(active)),
+    ("kill -9 of the leader during a failover", FAILOVER, |stage, active| {
+        let before = stage.newest()?;
         stage.cluster.kill_agent(active)?;
-        let leader = stage.operation_runs()?;
+        let leader = stage.operation_after(before)?;
         stage.cluster.kill_coordinator(leader)
     }),
-    ("graceful switchover", OperationKind::Switchover, |stage, _| {
-        let done =
-            stage.cluster.cli(&["switchover", PAIR, "--reason", "maintenance of the rack", "--yes"])?;
+    ("graceful switchover", Outcome::Move(OperationKind::Switchover), |stage, _| {
+        let reason = ["--reason", "maintenance of the rack", "--yes"];
+        let done = stage.cluster.cli(&[&["switchover", PAIR], &reason[..]].concat())?;
         ensure!(done.status.success(), "the switchover was refused: {}", done.output());
         Ok(())
+    }),
+    ("the active's agent hangs, and wakes up", FAILOVER, |stage, active| {
+        stage.cluster.agent(active)?.signal(Signal::SIGSTOP)
+    }),
+    ("the active's service dies, its agent lives", FAILOVER, |stage, active| {
+        stage.services.remove(active).context("no service")?.kill()
+    }),
+    ("the leader hangs during a failover, and wakes up", FAILOVER, |stage, active| {
+        let before = stage.newest()?;
+        stage.cluster.kill_agent(active)?;
+        let leader = stage.operation_after(before)?;
+        stage.cluster.coordinator(leader)?.signal(Signal::SIGSTOP)
+    }),
+    ("link down on the leader", Outcome::Nothing, |stage, _| {
+        let leader = stage.cluster.leader()?;
+        stage.unplug(&host_of(leader))?;
+        wait::until("somebody else leads", || {
+            let seen = stage.cluster.leader()?;
+            Ok(is(seen != leader, || format!("{seen} leads")))
+        })
     }),
 ];
 
 fn all_scenarios(cluster: &mut Cluster) -> Result<()> {
     let mut stage = Stage::set(cluster)?;
     let mut table =
-        vec![format!("{:<42} | {:>9} | {:>15} | operation", "scenario", "outage ms", "holders at once")];
+        vec![format!("{:<49} | {:>9} | {:>15} | operation", "scenario", "outage ms", "holders at once")];
     let mut worst = 0;
-    for (name, kind, strike) in SCENARIOS {
-        let act = stage.play(kind, strike).with_context(|| format!("scenario: {name}"))?;
+    for (name, outcome, strike) in SCENARIOS {
+        let act = stage.play(outcome, strike).with_context(|| format!("scenario: {name}"))?;
         worst = worst.max(act.outage.longest_ms);
-        table.push(format!(
-            "{name:<42} | {:>9} | {:>15} | {} ms, {} to {}",
-            act.outage.longest_ms,
-            act.holders.at_once,
-            act.operation.took_ms,
-            act.operation.from.map_or_else(String::new, |from| from.to_string()),
-            act.operation.to,
-        ));
+        let operation = act.operation.map_or_else(|| "none".to_owned(), |operation| told(&operation));
+        let (outage, at_once) = (act.outage.longest_ms, act.holders.at_once);
+        table.push(format!("{name:<49} | {outage:>9} | {at_once:>15} | {operation}"));
     }
     table.push(format!(
-        "{} scenarios, each with one move, the longest outage {worst} ms, the VIP never answered by two hosts",
+        "{} scenarios, each with the one move it must have or none, the longest outage {worst} ms, the VIP never \
+         answered by two hosts",
         SCENARIOS.len()
     ));
     table.iter().for_each(|line| say(line));
     Ok(())
 }
 
+fn told(operation: &OperationView) -> String {
+    let from = operation.from.as_ref().map_or("nowhere", |from| from.as_str());
+    format!("{} ms, {from} to {}", operation.took_ms, operation.to)
+}
+
 /// The cluster with everything running, and the client's watchers.
 struct Stage<'a> {
     cluster: &'a mut Cluster,
-    _servers: Vec<Process>,
+    /// What each appliance does for a living, by host.
+    services: BTreeMap<String, Process>,
     traffic: Watched,
     arp: Watched,
+    unplugged: Vec<String>,
 }
 
 /// What one scenario showed.
 struct Act {
     outage: Outage,
     holders: Holders,
-    operation: OperationView,
+    operation: Option<OperationView>,
 }
 
 impl<'a> Stage<'a> {
     /// Starts everything and waits until the preferred appliance carries the traffic.
     fn set(cluster: &'a mut Cluster) -> Result<Stage<'a>> {
-        let mut servers = Vec::new();
-        for host in ["fw-a", "fw-b"] {
-            let program = Path::new(env!("CARGO_BIN_EXE_name-server"));
-            servers.push(cluster.spawn(host, "name-server", program, &[host, &SERVICE.to_string()])?);
-        }
         let program = Path::new(env!("CARGO_BIN_EXE_arp-watch"));
         let arp = cluster.watch("client", "arp-watch", program, &[INTERFACE, &VIP.to_string()])?;
         let program = Path::new(env!("CARGO_BIN_EXE_traffic-client"));
         let traffic = cluster.watch("client", "traffic-client", program, &[&format!("{VIP}:{SERVICE}")])?;
-        cluster.start_coordinators()?;
-        cluster.start_agents()?;
-        let stage = Stage { cluster, _servers: servers, traffic, arp };
+        let mut stage = Stage { cluster, services: BTreeMap::new(), traffic, arp, unplugged: Vec::new() };
+        stage.heal()?;
         let active = stage.healthy()?;
         ensure!(active == "fw-a", "{active} was activated first, not the preferred appliance");
         Ok(stage)
     }
 
-    /// Strikes, waits until the other appliance carries the traffic, heals, and checks it all.
-    fn play(&mut self, kind: OperationKind, strike: fn(&mut Stage<'_>, &str) -> Result<()>) -> Result<Act> {
+    /// Strikes, waits for the outcome, heals, and checks it all.
+    fn play(&mut self, outcome: Outcome, strike: Strike) -> Result<Act> {
         let from = self.healthy()?;
-        let to = if from == "fw-a" { "fw-b" } else { "fw-a" };
+        let other = if from == "fw-a" { "fw-b" } else { "fw-a" };
         let before = self.operations()?.len();
         let began = now_us();
         strike(self, &from)?;
-        let operation = self.moved(&from, to)?;
-        self.heal(&from)?;
+        let (operation, to) = match outcome {
+            Outcome::Move(kind) => (Some(self.moved(kind, &from, other)?), other),
+            Outcome::Nothing => (None, from.as_str()),
+        };
+        self.heal()?;
         // Once it is healed, an old holder that had only been unreachable would answer again.
         let active = self.healthy()?;
-        ensure!(active == to, "{active} is active after healing; the move was to {to}");
+        ensure!(active == to, "{active} is active after healing; it should be {to}");
         let operations = self.operations()?;
-        ensure!(operations.len() == before + 1, "one move, please: {operations:#?}");
-        ensure!(operation.kind == kind, "this was a {}", operation.kind.word());
+        let expected = before + usize::from(operation.is_some());
+        ensure!(operations.len() == expected, "{} operations, please: {operations:#?}", expected);
 
         let outage = outage(&read::<Attempt>(self.traffic.records())?, began);
         let holders = holders(&read::<ArpSeen>(self.arp.records())?, began);
         let network = self.cluster.network()?;
-        let macs = [network.mac(&from)?, network.mac(to)?];
+        let (old, new) = (network.mac(&from)?, network.mac(to)?);
         ensure!(holders.at_once == 1, "two hosts answered for the VIP: {holders:?}");
         // Not by the old one at all if its cable was pulled before the next request.
-        ensure!(holders.order == macs || holders.order == macs[1..], "{holders:?}, expected {macs:?}");
+        ensure!(
+            holders.order == [old, new.clone()] || holders.order == [new],
+            "answers came from {holders:?}"
+        );
         ensure!(outage.by == [from.as_str(), to] || outage.by == [to], "the client saw {outage:?}");
         Ok(Act { outage, holders, operation })
     }
@@ -179,7 +213,7 @@ impl<'a> Stage<'a> {
     }
 
     /// Waits until the move has ended and the traffic has followed.
-    fn moved(&self, from: &str, to: &str) -> Result<OperationView> {
+    fn moved(&self, kind: OperationKind, from: &str, to: &str) -> Result<OperationView> {
         let operation = wait::until(&format!("the group moves from {from} to {to}"), || {
             let operations = self.operations().unwrap_or_default();
             let Some(newest) = operations.first() else { return Ok(Look::NotYet("no operation".to_owned())) };
@@ -188,21 +222,41 @@ impl<'a> Stage<'a> {
                 && newest.from.as_ref().is_some_and(|name| name.as_str() == from);
             Ok(if so { Look::Yes(newest.clone()) } else { Look::NotYet(format!("{newest:?}")) })
         })?;
+        ensure!(operation.kind == kind, "this was a {}", operation.kind.word());
         self.traffic_by(to, now_us())?;
         Ok(operation)
     }
 
+    fn unplug(&mut self, host: &str) -> Result<()> {
+        self.unplugged.push(host.to_owned());
+        self.cluster.network()?.set_link(host, Link::Down)
+    }
+
     /// Undoes whatever a strike may have done.
-    fn heal(&mut self, struck: &str) -> Result<()> {
-        self.cluster.network()?.set_link(struck, Link::Up)?;
+    fn heal(&mut self) -> Result<()> {
+        for host in self.unplugged.drain(..) {
+            self.cluster.network()?.set_link(&host, Link::Up)?;
+        }
+        for host in ["fw-a", "fw-b"] {
+            if !self.services.contains_key(host) {
+                let program = Path::new(env!("CARGO_BIN_EXE_name-server"));
+                let service =
+                    self.cluster.spawn(host, "name-server", program, &[host, &SERVICE.to_string()])?;
+                self.services.insert(host.to_owned(), service);
+            }
+        }
+        self.cluster.wake_all()?;
         self.cluster.start_missing()
     }
 
-    /// Waits until a move is running, or has just been, and returns who leads.
-    fn operation_runs(&self) -> Result<coordinator_core::ids::NodeId> {
-        let before = self.operations()?.first().map(|operation| operation.id);
+    fn newest(&self) -> Result<Option<OperationId>> {
+        Ok(self.operations()?.first().map(|operation| operation.id))
+    }
+
+    /// Waits until there is an operation newer than `before`, and returns who leads.
+    fn operation_after(&self, before: Option<OperationId>) -> Result<NodeId> {
         wait::until("the failover begins", || {
-            let newest = self.operations()?.first().map(|operation| operation.id);
+            let newest = self.newest()?;
             Ok(is(newest != before, || format!("{newest:?}")))
         })?;
         self.cluster.leader()
