@@ -26,6 +26,9 @@ const CLI_DEADLINE: Duration = Duration::from_secs(60);
 /// From one report of an agent to the next.
 const REPORT_INTERVAL: Duration = Duration::from_millis(200);
 
+/// No process outlives a test, even one that is killed.
+const END_WITH_STDIN: &str = coordinator::demo::process::FLAG;
+
 /// What the names of logs end with.
 const LOG: &str = "log";
 
@@ -181,7 +184,7 @@ impl Cluster {
     /// When the process cannot be started.
     pub fn start_coordinator(&mut self, id: NodeId) -> Result<()> {
         let mut command = self.pointsman(&host_of(id));
-        command.arg("serve").arg("--config").arg(self.config_of(id)?);
+        command.args(["serve", END_WITH_STDIN, "--config"]).arg(self.config_of(id)?);
         let process = self.start(&format!("coordinator-{id}"), &mut command)?;
         self.coordinators.insert(id, process);
         Ok(())
@@ -234,7 +237,7 @@ impl Cluster {
         let name = ApplianceName::new(appliance)?;
         let config = self.made.agents.get(&name).with_context(|| format!("no agent of {name}"))?;
         let mut command = self.pointsman(appliance);
-        command.arg("agent").arg("--config").arg(config);
+        command.args(["agent", END_WITH_STDIN, "--config"]).arg(config);
         let process = self.start(&format!("agent-{appliance}"), &mut command)?;
         self.agents.insert(appliance.to_owned(), process);
         Ok(())

@@ -23,8 +23,8 @@ pub struct Process {
 
 impl Process {
     /// Starts `command`. Both its outputs are appended to `log`. Its standard input stays open
-    /// for as long as this value lives: the helpers end when it closes, so they do not outlive a
-    /// test that was killed.
+    /// for as long as this value lives: what runs here ends when it closes, and so does not
+    /// outlive a test that was killed.
     ///
     /// # Errors
     /// When the log cannot be opened or the command not be started.
