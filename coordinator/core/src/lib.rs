@@ -20,6 +20,7 @@ pub mod lease;
 pub mod model;
 pub mod observe;
 pub mod reason;
+pub mod release;
 pub mod state;
 pub mod time;
 pub mod validate;

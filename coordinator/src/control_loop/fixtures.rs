@@ -5,11 +5,9 @@ use coordinator_core::ids::{ApplianceName, Token};
 use coordinator_core::model::{
     ApplianceSpec, BindingKind, BindingSpec, GroupSpec, LeaseSpec, Policy, ProbeKind, ProbeSpec,
 };
-use coordinator_core::state::{Group, State};
+use coordinator_core::state::Group;
 use coordinator_core::time::{Mono, WallTime};
 use std::time::Duration;
-
-use super::handle::AgentSeen;
 
 pub(super) fn name(text: &str) -> ApplianceName {
     text.parse().unwrap()
@@ -45,10 +43,6 @@ pub(super) fn group() -> Group {
     Group::new(spec, 1, WallTime(0))
 }
 
-pub(super) fn state(group: Group) -> State {
-    State { groups: [(group.spec.name.clone(), group)].into(), ..State::default() }
-}
-
 pub(super) fn report(appliance: &str, highest: u64, holding: Option<u64>) -> AgentReport {
     AgentReport {
         appliance: name(appliance),
@@ -60,8 +54,4 @@ pub(super) fn report(appliance: &str, highest: u64, holding: Option<u64>) -> Age
         vips_up: holding.is_some(),
         faults: Vec::new(),
     }
-}
-
-pub(super) fn seen(report: AgentReport) -> (ApplianceName, AgentSeen) {
-    (report.appliance.clone(), AgentSeen { received: ms(0), report })
 }

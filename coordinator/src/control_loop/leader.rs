@@ -12,6 +12,7 @@ use coordinator_core::command::CommandBody;
 use coordinator_core::decide::decide;
 use coordinator_core::lease::LeaseTable;
 use coordinator_core::model::GroupSpec;
+use coordinator_core::release;
 use coordinator_core::time::{Mono, WallTime};
 use tokio::time::Instant;
 use tracing::{info, warn};
@@ -19,7 +20,6 @@ use tracing::{info, warn};
 use super::act::Acting;
 use super::drift;
 use super::propose::{ProposeFailed, Proposer};
-use super::release;
 use super::shared::{LeadingTerm, Shared};
 use crate::raft::Leadership;
 
@@ -107,7 +107,7 @@ async fn round(shared: &Shared, proposer: &Proposer, acting: &mut Acting) -> Ins
         let mut inner = shared.lock();
         inner.reasons = decision.reasons;
         let Some(leading) = &inner.leading else { return shared.clock.instant(now.mono) + AFTER_FAILURE };
-        let due = release::due(&state, &actions, &leading.table, &inner.agents, now.mono);
+        let due = release::due(&state, &actions, &leading.table, &inner.holdings(), now.mono);
         let latest = earliest([decision.next_wakeup, due.next_wakeup], now.mono.plus(AT_LEAST_EVERY));
         (due, latest)
     };

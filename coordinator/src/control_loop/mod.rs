@@ -12,7 +12,6 @@ mod handle;
 mod leader;
 mod probe;
 mod propose;
-mod release;
 mod service;
 mod shared;
 mod vantage;

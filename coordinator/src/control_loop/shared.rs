@@ -14,6 +14,7 @@ use coordinator_core::lease::{Answer, LeaseTable};
 use coordinator_core::model::BindingKind;
 use coordinator_core::observe::{VantageReport, Watch};
 use coordinator_core::reason::Reason;
+use coordinator_core::release::Holding;
 use coordinator_core::state::{Group, State};
 use coordinator_core::time::Mono;
 use tokio::sync::Notify;
@@ -179,6 +180,12 @@ impl Shared {
 }
 
 impl Inner {
+    /// What each agent's newest report says of its lease.
+    pub(crate) fn holdings(&self) -> BTreeMap<ApplianceName, Holding> {
+        let holding = |seen: &AgentSeen| Holding { held: seen.report.held(), vips_up: seen.report.vips_up };
+        self.agents.iter().map(|(name, seen)| (name.clone(), holding(seen))).collect()
+    }
+
     /// Keeps the newest report of each declared appliance's agent. Returns whether anything that
     /// a decision may follow from has changed.
     fn take_report(&mut self, report: AgentReport, now: Mono, declared: bool) -> bool {

@@ -1,33 +1,43 @@
 //! Proofs that an earlier holder's lease is over, and that the new holder's has begun.
 //!
 //! Both are read off what agents report and the lease table of this term; what follows is only
-//! proposed here. The grant itself waits for the committed [`ReleaseProof`].
+//! proposed. The grant itself waits for the committed [`ReleaseProof`].
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use coordinator_core::action::Action;
-use coordinator_core::command::{CommandBody, RecordStep, ReleaseProof, StepOutcome};
-use coordinator_core::ids::ApplianceName;
-use coordinator_core::lease::{LeaseTable, proves_release};
-use coordinator_core::state::State;
-use coordinator_core::time::Mono;
+use crate::action::Action;
+use crate::command::{CommandBody, RecordStep, ReleaseProof, StepOutcome};
+use crate::ids::ApplianceName;
+use crate::lease::{Held, LeaseTable, proves_release};
+use crate::state::State;
+use crate::time::Mono;
 
-use super::handle::AgentSeen;
+/// What an agent's newest report says of its lease.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Holding {
+    /// What it has accepted and what it holds.
+    pub held: Held,
+    /// Whether the VIPs are on the interfaces, announced, under the lease held.
+    pub vips_up: bool,
+}
 
 /// What to propose now, and when time alone will bring more.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Due {
-    pub(super) propose: Vec<CommandBody>,
-    pub(super) next_wakeup: Option<Mono>,
+#[must_use]
+pub struct Due {
+    /// In this order.
+    pub propose: Vec<CommandBody>,
+    /// When the passing of time alone will prove more.
+    pub next_wakeup: Option<Mono>,
 }
 
-/// Looks at the actions that wait for an agent.
-pub(super) fn due(
+/// Looks at the actions that wait for an agent. `agents` holds the newest report of each.
+pub fn due(
     state: &State,
     actions: &[Action],
     table: &LeaseTable,
-    agents: &BTreeMap<ApplianceName, AgentSeen>,
+    agents: &BTreeMap<ApplianceName, Holding>,
     now: Mono,
 ) -> Due {
     let mut due = Due::default();
@@ -35,8 +45,7 @@ pub(super) fn due(
         match action {
             Action::AwaitRelease { group, appliance, token } => {
                 let Some(declared) = state.groups.get(group) else { continue };
-                let confirmed =
-                    agents.get(appliance).is_some_and(|seen| proves_release(seen.report.held(), *token));
+                let confirmed = agents.get(appliance).is_some_and(|agent| proves_release(agent.held, *token));
                 let over_at = table.over_at(declared, appliance);
                 let proof = match (confirmed, over_at <= now) {
                     (true, _) => ReleaseProof::Confirmed,
@@ -54,8 +63,8 @@ pub(super) fn due(
                 });
             }
             Action::AwaitHold { group, operation, binding, to } => {
-                let Some(seen) = agents.get(to) else { continue };
-                if seen.report.vips_up && seen.report.holding == Some(operation.token()) {
+                let Some(agent) = agents.get(to) else { continue };
+                if agent.vips_up && agent.held.holding == Some(operation.token()) {
                     due.propose.push(CommandBody::RecordStep(RecordStep {
                         group: group.clone(),
                         operation: *operation,
@@ -79,5 +88,4 @@ impl Due {
 }
 
 #[cfg(test)]
-#[path = "release_tests.rs"]
 mod tests;
