@@ -77,11 +77,13 @@ pub(super) fn agent(text: &str) -> Result<AgentOptions, String> {
     Ok(agent)
 }
 
+type Pairs<'a> = Vec<(&'a str, &'a str)>;
+
 /// The first word, and the `key=value` pairs after it.
-fn pairs(text: &str) -> Result<(&str, Vec<(&str, &str)>), String> {
+fn pairs(text: &str) -> Result<(&str, Pairs<'_>), String> {
     let mut parts = text.split(',');
     let first = parts.next().unwrap_or_default();
-    let pair = |part: &'_ str| format!("{part:?} is not key=value");
+    let pair = |part: &str| format!("{part:?} is not key=value");
     let pairs = parts.map(|part| part.split_once('=').ok_or_else(|| pair(part)));
     Ok((first, pairs.collect::<Result<_, _>>()?))
 }

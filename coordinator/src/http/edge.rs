@@ -61,10 +61,10 @@ async fn identify(mut request: Request, next: Next) -> Response {
     let (status, took_ms) = (response.status().as_u16(), started.elapsed().as_millis());
     if status >= 500 {
         tracing::warn!(request_id = id, %method, route, operator, status, took_ms, "request failed");
-    } else if method == Method::GET {
-        tracing::debug!(request_id = id, %method, route, operator, status, took_ms, "request");
+    } else if operator.is_some() && !is_read(&method) {
+        tracing::info!(request_id = id, %method, route, operator, status, took_ms, "an operator's request");
     } else {
-        tracing::info!(request_id = id, %method, route, operator, status, took_ms, "request");
+        tracing::debug!(request_id = id, %method, route, operator, status, took_ms, "request");
     }
     response
 }

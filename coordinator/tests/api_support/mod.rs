@@ -34,10 +34,10 @@ use tokio::sync::watch;
 use tower::ServiceExt;
 
 /// The token that [`node`] accepts, as `alice`.
-pub const TOKEN: &str = "correct-horse-battery-staple";
+pub(crate) const TOKEN: &str = "correct-horse-battery-staple";
 
 /// A group of two with a VIP, as JSON.
-pub fn group_json(name: &str) -> Value {
+pub(crate) fn group_json(name: &str) -> Value {
     let appliance = |name: &str, host: u8| {
         serde_json::json!({
             "name": name,
@@ -65,14 +65,14 @@ pub fn group_json(name: &str) -> Value {
 }
 
 /// See the module.
-pub struct FakeNode {
-    pub id: NodeId,
-    pub leadership: watch::Sender<Leadership>,
-    pub fault: Mutex<Option<ProposeError>>,
-    pub quorum: Mutex<bool>,
-    pub reports: Mutex<Vec<AgentReport>>,
-    pub updates: Mutex<Vec<VantageUpdate>>,
-    pub storage: Mutex<StorageHealth>,
+pub(crate) struct FakeNode {
+    pub(crate) id: NodeId,
+    pub(crate) leadership: watch::Sender<Leadership>,
+    pub(crate) fault: Mutex<Option<ProposeError>>,
+    pub(crate) quorum: Mutex<bool>,
+    pub(crate) reports: Mutex<Vec<AgentReport>>,
+    pub(crate) updates: Mutex<Vec<VantageUpdate>>,
+    pub(crate) storage: Mutex<StorageHealth>,
     log: Mutex<Log>,
 }
 
@@ -85,7 +85,7 @@ struct Log {
 
 impl FakeNode {
     /// A node that takes `leader` for the leader.
-    pub fn new(id: u64, leader: Option<u64>) -> Arc<FakeNode> {
+    pub(crate) fn new(id: u64, leader: Option<u64>) -> Arc<FakeNode> {
         let node = FakeNode {
             id: NodeId(id),
             leadership: watch::channel(Leadership::default()).0,
@@ -100,7 +100,7 @@ impl FakeNode {
         Arc::new(node)
     }
 
-    pub fn led_by(&self, leader: Option<u64>) {
+    pub(crate) fn led_by(&self, leader: Option<u64>) {
         let leader = leader.map(NodeId);
         self.leadership.send_replace(Leadership {
             leader,
@@ -111,7 +111,7 @@ impl FakeNode {
     }
 
     /// Applies a command as the log would.
-    pub fn apply(&self, command: &Command) -> Result<Vec<Event>, ProposeError> {
+    pub(crate) fn apply(&self, command: &Command) -> Result<Vec<Event>, ProposeError> {
         let mut log = self.log.lock().unwrap();
         log.index += 1;
         let (index, mut state) = (log.index, log.state.clone());
@@ -123,7 +123,7 @@ impl FakeNode {
     }
 
     /// A coordinator's own command.
-    pub fn command(&self, body: CommandBody) -> Vec<Event> {
+    pub(crate) fn command(&self, body: CommandBody) -> Vec<Event> {
         let at = WallTime(1_772_366_400_000);
         self.apply(&Command { at, actor: Actor::Coordinator(self.id), body }).unwrap()
     }
@@ -148,7 +148,7 @@ impl FakeNode {
 }
 
 /// The trait is not ours, nor is `Arc`.
-pub struct Handle(pub Arc<FakeNode>);
+pub(crate) struct Handle(pub(crate) Arc<FakeNode>);
 
 impl Backend for Handle {
     fn status(&self) -> ReplicaStatus {
@@ -240,19 +240,19 @@ impl Backend for Handle {
 }
 
 /// The accepted token.
-pub fn tokens() -> Tokens {
+pub(crate) fn tokens() -> Tokens {
     Tokens::new([("bob".to_owned(), [0; 32]), ("alice".to_owned(), Sha256::digest(TOKEN.as_bytes()).into())])
 }
 
 /// The API of a node that reaches no other.
-pub fn api(node: &Arc<FakeNode>) -> ApiState {
+pub(crate) fn api(node: &Arc<FakeNode>) -> ApiState {
     coordinator_api::tls::install_provider();
     let nowhere: BTreeMap<NodeId, SocketAddr> = BTreeMap::new();
     ApiState::new(Handle(Arc::clone(node)), tokens(), Peers::new(reqwest::Client::new(), "x", nowhere))
 }
 
 /// A request with the right token; `body` as JSON unless it is null.
-pub fn request(method: Method, path: &str, body: &Value) -> Request<Body> {
+pub(crate) fn request(method: Method, path: &str, body: &Value) -> Request<Body> {
     let request =
         Request::builder().method(method).uri(path).header("authorization", format!("Bearer {TOKEN}"));
     if body.is_null() {
@@ -262,20 +262,20 @@ pub fn request(method: Method, path: &str, body: &Value) -> Request<Body> {
 }
 
 /// An answer, read to its end.
-pub struct Answer {
-    pub status: StatusCode,
-    pub headers: http::HeaderMap,
-    pub json: Value,
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: http::HeaderMap,
+    pub(crate) json: Value,
 }
 
 impl Answer {
-    pub fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).map(|value| value.to_str().unwrap())
     }
 
     /// The code of the problem, after checking that it is a whole one.
     #[track_caller]
-    pub fn problem(&self) -> &str {
+    pub(crate) fn problem(&self) -> &str {
         assert_eq!(self.header("content-type"), Some("application/problem+json"), "{}", self.json);
         let code = self.json["code"].as_str().unwrap();
         assert_eq!(self.json["status"], self.status.as_u16());
@@ -289,7 +289,7 @@ impl Answer {
 }
 
 /// Sends a request through the routes, without a connection.
-pub async fn send(router: &Router, request: Request<Body>) -> Answer {
+pub(crate) async fn send(router: &Router, request: Request<Body>) -> Answer {
     let response: Response<Body> = router.clone().oneshot(request).await.unwrap();
     let (parts, body) = response.into_parts();
     let bytes = axum::body::to_bytes(body, usize::MAX).await.unwrap();
@@ -298,6 +298,6 @@ pub async fn send(router: &Router, request: Request<Body>) -> Answer {
 }
 
 /// With the right token.
-pub async fn ask(router: &Router, method: Method, path: &str, body: Value) -> Answer {
+pub(crate) async fn ask(router: &Router, method: Method, path: &str, body: Value) -> Answer {
     send(router, request(method, path, &body)).await
 }
