@@ -68,7 +68,8 @@ pub async fn run(config: CoordinatorConfig, shutdown: impl Future<Output = ()>) 
     let cluster_listener = http::bind("cluster listener", config.listen.cluster)?;
     let api_listener = http::bind("operators' listener", config.listen.api)?;
 
-    let nodes: BTreeMap<NodeId, SocketAddr> = config.nodes.iter().map(|(id, node)| (*id, node.cluster)).collect();
+    let nodes: BTreeMap<NodeId, SocketAddr> =
+        config.nodes.iter().map(|(id, node)| (*id, node.cluster)).collect();
     let peer_client = material.peer_client(&nodes, ClientOptions::default())?;
     let peers = Peers::new(peer_client.clone(), &cluster_id, nodes.clone());
     let members = nodes.iter().map(|(id, address)| (*id, address.to_string())).collect();
@@ -81,9 +82,8 @@ pub async fn run(config: CoordinatorConfig, shutdown: impl Future<Output = ()>) 
     };
     let ports: BTreeMap<NodeId, u16> = nodes.iter().map(|(id, address)| (*id, address.port())).collect();
     let named = cluster_id.clone();
-    options.peer_urls = Arc::new(move |id, _| {
-        tls::node_url(&named, id, ports.get(&id).copied().unwrap_or_default())
-    });
+    options.peer_urls =
+        Arc::new(move |id, _| tls::node_url(&named, id, ports.get(&id).copied().unwrap_or_default()));
     let replica = Replica::start(options).await?;
 
     let (control, mut control_tasks) = control_loop::start(control_loop::Options {
