@@ -19,7 +19,7 @@ use tokio::sync::watch;
 use tracing::{error, info};
 
 use crate::control_loop;
-use crate::http::{self, ApiState, Node, Tokens};
+use crate::http::{self, ApiState, GroupLimits, Node, Tokens};
 use crate::peers::Peers;
 use crate::raft::{self, RaftTimings, Replica, ReplicaOptions};
 
@@ -96,7 +96,11 @@ pub async fn run(config: CoordinatorConfig, shutdown: impl Future<Output = ()>) 
         seed: config.groups,
     });
 
-    let api = ApiState::new(Node { replica: replica.clone(), control }, tokens, peers);
+    let limits = GroupLimits {
+        adapters: config.adapters.keys().cloned().collect(),
+        shortest_lease: config.raft.shortest_lease(),
+    };
+    let api = ApiState::new(Node { replica: replica.clone(), control, limits }, tokens, peers);
     let (stop, stopping) = watch::channel(false);
     let raft_routes = raft::server::router(replica.clone());
     let cluster = http::serve_cluster(

@@ -409,3 +409,20 @@ async fn a_leader_that_no_quorum_confirms_answers_no_linearizable_read() {
     let answer = ask(&router, Method::GET, "/v1/status?consistency=stale", Value::Null).await;
     assert_eq!((answer.status, answer.header("x-pointsman-age-ms")), (StatusCode::OK, Some("7")));
 }
+
+#[tokio::test]
+async fn a_group_that_does_not_fit_the_configuration_is_refused_with_every_fault() {
+    let (_node, router) = leader();
+    let mut group = group_json("dmz");
+    let route = |name: &str| {
+        json!({"name": name, "kind": {"route": {
+            "adapter": "nowhere", "table": "rt", "route": name,
+            "targets": {"fw-a": "10.0.0.4", "fw-b": "10.0.0.5"}
+        }}})
+    };
+    group["bindings"] = json!([route("north"), route("south")]);
+    let answer = ask(&router, Method::PUT, "/v1/groups/dmz", group).await;
+    assert_eq!(answer.problem(), "unprocessable");
+    let reasons = &answer.json["reasons"];
+    assert_eq!(reasons.as_array().map(Vec::len), Some(2), "{reasons}");
+}

@@ -48,7 +48,7 @@ enum LevelArg {
 }
 
 pub(super) async fn run(context: Context, args: HistoryArgs, output: &Output) -> Result<(), CliError> {
-    let now = crate::http::wall_now();
+    let now = crate::control_loop::wall_now();
     let time =
         |option: &str, text: Option<String>| text.map(|text| point_in_time(option, &text, now)).transpose();
     let filter = HistoryFilter {

@@ -139,7 +139,7 @@ pub(super) fn made(made: &Made, paint: Paint) -> String {
         text.push_str(&format!("  coordinator {id}: pointsman serve --config {}\n", file.display()));
     }
     for (appliance, file) in &made.agents {
-        text.push_str(&format!("  agent of {appliance}: nva-agent --config {}\n", file.display()));
+        text.push_str(&format!("  agent of {appliance}: nva-agent run --config {}\n", file.display()));
     }
     text.push_str(&format!("  command line: pointsman --context {} status\n", made.cli.display()));
     text.push_str(&format!(

@@ -9,10 +9,12 @@ use coordinator_core::command::Command;
 use coordinator_core::decide::MoveRequest;
 use coordinator_core::event::Event;
 use coordinator_core::ids::{NodeId, OperationId};
+use coordinator_core::model::GroupSpec;
 use coordinator_core::state::State;
 use futures::future::BoxFuture;
 use tokio::sync::watch;
 
+use super::GroupLimits;
 use crate::control_loop::{ControlHandle, MoveRefused, Overview, VantageUpdate};
 use crate::raft::{
     HistoryError, HistoryQuery, Leadership, NotConfirmed, ProposeError, Replica, ReplicaStatus, TransferError,
@@ -46,6 +48,8 @@ pub trait Backend: Send + Sync + 'static {
     fn agent_report(&self, report: AgentReport) -> AgentReply;
     /// See [`ControlHandle::vantage_update`].
     fn vantage_update(&self, update: VantageUpdate);
+    /// See [`GroupLimits::faults`].
+    fn group_faults(&self, spec: &GroupSpec) -> Vec<String>;
 }
 
 /// The real one.
@@ -55,6 +59,8 @@ pub struct Node {
     pub replica: Replica,
     /// The control loop.
     pub control: ControlHandle,
+    /// What this node's configuration demands of groups.
+    pub limits: GroupLimits,
 }
 
 impl Backend for Node {
@@ -104,5 +110,9 @@ impl Backend for Node {
 
     fn vantage_update(&self, update: VantageUpdate) {
         self.control.vantage_update(update);
+    }
+
+    fn group_faults(&self, spec: &GroupSpec) -> Vec<String> {
+        self.limits.faults(spec)
     }
 }

@@ -16,6 +16,7 @@ mod error;
 mod extract;
 mod forward;
 mod lead;
+mod limits;
 mod listen;
 mod operators;
 mod routes;
@@ -27,8 +28,8 @@ use std::sync::Arc;
 
 pub use auth::Tokens;
 pub use backend::{Backend, Node};
+pub use limits::GroupLimits;
 pub use listen::{ListenError, bind};
-pub(crate) use routes::wall_now;
 pub use serve::{serve_api, serve_cluster};
 
 use crate::peers::Peers;

@@ -23,6 +23,7 @@ use coordinator_core::command::{Actor, Command, CommandBody};
 use coordinator_core::decide::{MoveRequest, admit};
 use coordinator_core::event::Event;
 use coordinator_core::ids::{NodeId, OperationId};
+use coordinator_core::model::{BindingKind, BindingSpec, GroupSpec};
 use coordinator_core::observe::{Sight, VantageReport, Verdict};
 use coordinator_core::state::State;
 use coordinator_core::time::{Mono, Now, WallTime};
@@ -236,6 +237,12 @@ impl Backend for Handle {
 
     fn vantage_update(&self, update: VantageUpdate) {
         self.0.updates.lock().unwrap().push(update);
+    }
+
+    fn group_faults(&self, spec: &GroupSpec) -> Vec<String> {
+        let nowhere = |b: &BindingSpec| matches!(&b.kind, BindingKind::Route { adapter, .. } if adapter.as_str() == "nowhere");
+        let faults = spec.bindings.iter().filter(|b| nowhere(b));
+        faults.map(|b| format!("binding {} uses the adapter nowhere", b.name)).collect()
     }
 }
 

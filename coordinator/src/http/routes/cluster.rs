@@ -4,7 +4,7 @@ use axum::extract::State;
 use axum::{Extension, Json};
 use coordinator_api::v1::{ClusterStatus, ReadOptions, Transferred};
 
-use super::wall_now;
+use crate::control_loop::wall_now;
 use crate::http::ApiState;
 use crate::http::auth::Operator;
 use crate::http::error::ApiError;

@@ -10,7 +10,8 @@ use coordinator_core::ids::{ApplianceName, GroupName};
 use coordinator_core::model::GroupSpec;
 use serde_json::Value;
 
-use super::{change, wall_now};
+use super::change;
+use crate::control_loop::wall_now;
 use crate::http::ApiState;
 use crate::http::auth::Operator;
 use crate::http::error::ApiError;
@@ -43,6 +44,11 @@ pub(super) async fn put(
     if spec.name != name {
         let detail = format!("the path says group {name}, the body group {}", spec.name);
         return Err(ApiError::new(Code::Unprocessable, detail));
+    }
+    let faults = api.backend.group_faults(&spec);
+    if !faults.is_empty() {
+        let detail = format!("the declaration of group {name} does not fit this cluster's configuration");
+        return Err(ApiError::new(Code::Unprocessable, detail).because(faults));
     }
     change(&api, operator, CommandBody::PutGroup(spec)).await.map(Json)
 }

@@ -7,18 +7,18 @@ mod history;
 mod moves;
 mod operations;
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use axum::Router;
 use axum::routing::{get, post};
 use coordinator_api::v1::Changed;
 use coordinator_core::command::{Actor, Command, CommandBody};
-use coordinator_core::time::WallTime;
 
 use super::ApiState;
 use super::auth::Operator;
 use super::error::ApiError;
 use super::view::history_event;
+use crate::control_loop::wall_now;
 
 /// How long a change may take to be committed before its outcome counts as unknown.
 const COMMIT: Duration = Duration::from_secs(5);
@@ -50,10 +50,4 @@ async fn change(api: &ApiState, operator: Operator, body: CommandBody) -> Result
     let command = Command { at: wall_now(), actor: Actor::Operator(operator.0), body };
     let events = api.backend.propose(command, COMMIT).await?;
     Ok(Changed { events: events.iter().map(history_event).collect() })
-}
-
-/// Wall-clock time; zero for a clock set before 1970.
-pub(crate) fn wall_now() -> WallTime {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
-    WallTime(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }

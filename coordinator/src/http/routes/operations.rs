@@ -8,7 +8,7 @@ use coordinator_api::v1::{
 use coordinator_core::ids::OperationId;
 use coordinator_core::state::{Group, Operation, State as ReplicatedState};
 
-use super::wall_now;
+use crate::control_loop::wall_now;
 use crate::http::ApiState;
 use crate::http::error::ApiError;
 use crate::http::extract::{Path, Query};

@@ -1,0 +1,89 @@
+//! What this node's own configuration demands of a group, beyond the rules of the core.
+//!
+//! The core cannot know which clouds a coordinator is connected to, nor how fast its elections
+//! are. The leader checks a declaration against its own configuration before it proposes it; all
+//! coordinators are meant to have the same.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use coordinator_core::ids::AdapterName;
+use coordinator_core::model::{BindingKind, GroupSpec};
+
+/// See the module.
+#[derive(Debug, Clone, Default)]
+pub struct GroupLimits {
+    /// The configured adapters.
+    pub adapters: BTreeSet<AdapterName>,
+    /// The shortest lease with which a healthy active keeps its VIPs while the leader changes.
+    pub shortest_lease: Duration,
+}
+
+impl GroupLimits {
+    /// Every fault of `spec`, in words; none when it fits.
+    pub fn faults(&self, spec: &GroupSpec) -> Vec<String> {
+        let mut faults = Vec::new();
+        for binding in &spec.bindings {
+            let adapter = match &binding.kind {
+                BindingKind::PublicIp { adapter, .. } | BindingKind::Route { adapter, .. } => adapter,
+                BindingKind::Vip { .. } => continue,
+            };
+            if !self.adapters.contains(adapter) {
+                let name = &binding.name;
+                faults.push(format!("binding {name} uses the adapter {adapter}, which is not configured"));
+            }
+        }
+        if spec.needs_lease() && spec.lease.ttl < self.shortest_lease {
+            faults.push(format!(
+                "lease.ttl is {} ms; it must be at least {} ms, twice raft.election_max and 100 ms, so that \
+                 a change of leader does not cost a healthy appliance its VIPs",
+                spec.lease.ttl.as_millis(),
+                self.shortest_lease.as_millis()
+            ));
+        }
+        faults
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use coordinator_core::model::{BindingSpec, LeaseSpec, Policy};
+
+    fn spec(kind: BindingKind, ttl_ms: u64) -> GroupSpec {
+        GroupSpec {
+            name: "dmz".parse().unwrap(),
+            appliances: Vec::new(),
+            bindings: vec![BindingSpec { name: "b".parse().unwrap(), kind }],
+            policy: Policy::default(),
+            lease: LeaseSpec { ttl: Duration::from_millis(ttl_ms), drift_ppm: 0 },
+        }
+    }
+
+    fn limits() -> GroupLimits {
+        GroupLimits {
+            adapters: ["known".parse().unwrap()].into(),
+            shortest_lease: Duration::from_millis(700),
+        }
+    }
+
+    fn public_ip(adapter: &str) -> BindingKind {
+        let resource = "pip".to_owned();
+        BindingKind::PublicIp { adapter: adapter.parse().unwrap(), resource, targets: [].into() }
+    }
+
+    #[test]
+    fn a_binding_of_an_adapter_that_is_not_configured_is_a_fault() {
+        assert!(limits().faults(&spec(public_ip("known"), 1)).is_empty());
+        let faults = limits().faults(&spec(public_ip("other"), 1));
+        assert_eq!(faults, ["binding b uses the adapter other, which is not configured"]);
+    }
+
+    #[test]
+    fn a_lease_shorter_than_a_change_of_leader_is_a_fault_where_there_is_one() {
+        let vip = BindingKind::Vip { address: [10, 0, 0, 9].into(), prefix_len: 24, interfaces: [].into() };
+        assert!(limits().faults(&spec(vip.clone(), 700)).is_empty());
+        let faults = limits().faults(&spec(vip, 699));
+        assert!(faults[0].starts_with("lease.ttl is 699 ms; it must be at least 700 ms"), "{faults:?}");
+    }
+}
