@@ -3,12 +3,15 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
+use coordinator::raft::codec::{self, CodecError};
+use coordinator::raft::types::{Entry, Proposal, log_id};
 use coordinator_core::command::{Actor, Command, CommandBody};
 use coordinator_core::ids::NameError;
 use coordinator_core::model::{
     ApplianceSpec, BindingKind, BindingSpec, GroupSpec, LeaseSpec, Policy, ProbeKind, ProbeSpec, Trigger,
 };
 use coordinator_core::time::WallTime;
+use openraft::EntryPayload;
 
 /// The groups of a cluster: each has two appliances, a public IP and a route.
 ///
@@ -70,4 +73,19 @@ pub fn turn(group: &GroupSpec, number: u64) -> Command {
     let mode = if number.is_multiple_of(2) { Trigger::Manual } else { Trigger::Automatic };
     let reason = format!("change {number:>10} {}", "of a length that a person might well type".repeat(4));
     command(CommandBody::SetMode { group: group.name.clone(), mode, reason })
+}
+
+/// The log entry of such a command.
+pub fn entry(group: &GroupSpec, index: u64) -> Entry {
+    let payload = EntryPayload::Normal(Proposal(turn(group, index)));
+    Entry { log_id: log_id(1, index), payload }
+}
+
+/// The bytes of one batch of the log: its header and the entries.
+///
+/// # Errors
+/// An entry is too large for the log.
+pub fn batch_bytes(entries: &[Entry]) -> Result<usize, CodecError> {
+    const HEADER: usize = 40;
+    entries.iter().try_fold(HEADER, |bytes, entry| Ok(bytes + codec::encode(entry)?.len()))
 }

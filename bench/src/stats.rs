@@ -66,6 +66,14 @@ pub fn ratio(span: Duration, floor: Duration) -> String {
     format!("{:.2}", span.as_secs_f64() / floor.as_secs_f64())
 }
 
+/// The median of `ratios`, and in brackets the quartiles: half of all lie between these.
+pub fn quartiles(ratios: impl Iterator<Item = f64>) -> String {
+    let mut sorted = ratios.collect::<Vec<_>>();
+    sorted.sort_unstable_by(f64::total_cmp);
+    let at = |quarter: usize| sorted.get(sorted.len() * quarter / 4).copied().unwrap_or(f64::NAN);
+    format!("{:.2} ({:.2}–{:.2})", at(2), at(1), at(3))
+}
+
 /// Prints a table: the first column to the left, the others to the right.
 pub fn print(heading: &[&str], rows: &[Vec<String>]) {
     let heading = heading.iter().map(ToString::to_string).collect::<Vec<_>>();

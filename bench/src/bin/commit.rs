@@ -9,30 +9,30 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use bench::cluster::Cluster;
 use bench::disk::{self, Floor};
-use bench::fixture::{command, groups, turn};
-use bench::stats::{Samples, micros, print, ratio};
-use coordinator::raft::{Replica, codec};
+use bench::fixture::{batch_bytes, command, entry, groups, turn};
+use bench::stats::{Samples, micros, print, quartiles};
+use coordinator::raft::Replica;
 use coordinator_core::command::CommandBody;
 use coordinator_core::model::GroupSpec;
 
-const ROUNDS: u64 = 8;
+/// Many and short: a disk's mood lasts for longer than a round.
+const ROUNDS: u64 = 60;
 const MANY: usize = 32;
-/// Commits in a round: of the one client, and of each of the many.
-const COMMITS_ALONE: u64 = 400;
-const COMMITS_EACH: u64 = 60;
+/// Commits in a round: of the one client, and of each of the many. Even, so that each changes
+/// the mode that the one before it left.
+const COMMITS_ALONE: u64 = 60;
+const COMMITS_EACH: u64 = 20;
 /// Floor writes in a round.
-const FLOOR_WRITES: usize = 400;
+const FLOOR_WRITES: usize = 60;
 /// As many logs as there are replicas: on this one disk they sync at once.
 const LOGS: usize = 3;
 const DEADLINE: Duration = Duration::from_secs(10);
-/// What the log adds to a batch of entries: its header.
-const BATCH_HEADER: usize = 40;
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let dir = disk::scratch()?;
     let groups: Arc<[GroupSpec]> = groups(MANY as u16)?.into();
-    let bytes = codec::encoded_command_len(&turn(&groups[0], 0))? + BATCH_HEADER;
+    let bytes = batch_bytes(&[entry(&groups[0], 0)])?;
     let (mut one, mut three) = (floors(dir.path(), 1, bytes)?, floors(dir.path(), LOGS, bytes)?);
     let cluster = Cluster::start(dir.path()).await?;
     let leader = cluster.leader().await?;
@@ -40,44 +40,61 @@ async fn main() -> anyhow::Result<()> {
     // Connections, caches and the next segments of the logs are made.
     clients(&leader, &groups, 1, 0..100).await?;
 
-    let (mut floor, mut crowded) = (Samples::default(), Samples::default());
-    let (mut alone, mut many) = (Run::default(), Run::default());
+    let mut rounds = Vec::new();
     for round in 0..ROUNDS {
-        one = sync(one, &mut floor).await?;
-        alone.add(clients(&leader, &groups, 1, numbers(round, COMMITS_ALONE)).await?);
-        three = sync(three, &mut crowded).await?;
-        many.add(clients(&leader, &groups, MANY, numbers(round, COMMITS_EACH)).await?);
+        let mut now = Round::default();
+        one = sync(one, &mut now.one).await?;
+        now.alone = clients(&leader, &groups, 1, numbers(round, COMMITS_ALONE)).await?;
+        three = sync(three, &mut now.three).await?;
+        now.many = clients(&leader, &groups, MANY, numbers(round, COMMITS_EACH)).await?;
+        rounds.push(now);
     }
     cluster.stop().await;
-    report(dir.path(), bytes, [&floor, &crowded], [&alone, &many]);
+    println!(
+        "commit of {bytes} bytes, three replicas in one process, {ROUNDS} rounds in {}",
+        dir.path().display()
+    );
+    report(&rounds);
     Ok(())
 }
 
-fn report(dir: &Path, bytes: usize, [floor, crowded]: [&Samples; 2], [alone, many]: [&Run; 2]) {
-    println!("commit of {bytes} bytes, three replicas in one process, {ROUNDS} rounds in {}", dir.display());
-    let row = |what: &str, samples: &Samples, per_second: f64| {
-        vec![
-            what.to_owned(),
-            samples.len().to_string(),
-            micros(samples.p50()),
-            micros(samples.p99()),
-            ratio(samples.p50(), floor.p50()),
-            ratio(samples.p99(), floor.p99()),
-            ratio(samples.p50(), crowded.p50()),
-            format!("{per_second:.0}"),
-            format!("{:.2}", per_second * floor.p50().as_secs_f64()),
-        ]
+/// What was measured in turn.
+#[derive(Default)]
+struct Round {
+    /// One log that syncs, and three at once.
+    one: Samples,
+    three: Samples,
+    /// One client, and many at once.
+    alone: Run,
+    many: Run,
+}
+
+/// Percentiles over everything; ratios of each round's medians, of which the median and the
+/// quartiles are shown.
+fn report(rounds: &[Round]) {
+    let row = |what: &str, of: &dyn Fn(&Round) -> &Samples| {
+        let mut all = Samples::default();
+        rounds.iter().for_each(|round| all.extend(of(round).clone()));
+        let over = |floor: fn(&Round) -> &Samples| {
+            let each = |r| of(r).p50().as_secs_f64() / floor(r).p50().as_secs_f64();
+            quartiles(rounds.iter().map(each))
+        };
+        let (one, three) = (over(|r| &r.one), over(|r| &r.three));
+        vec![what.to_owned(), all.len().to_string(), micros(all.p50()), micros(all.p99()), one, three]
     };
-    let per_second = |p50: Duration| p50.as_secs_f64().recip();
     let rows = [
-        row("floor: one log syncs", floor, per_second(floor.p50())),
-        row("floor: three logs at once", crowded, LOGS as f64 * per_second(crowded.p50())),
-        row("commit, 1 client", &alone.latency, alone.per_second()),
-        row(&format!("commit, {MANY} clients"), &many.latency, many.per_second()),
+        row("floor: one log syncs", &|r| &r.one),
+        row("floor: three logs at once", &|r| &r.three),
+        row("commit, 1 client", &|r| &r.alone.latency),
+        row(&format!("commit, {MANY} clients"), &|r| &r.many.latency),
     ];
-    let heading =
-        ["", "samples", "p50 µs", "p99 µs", "÷ floor p50", "p99", "÷ three p50", "per s", "per floor sync"];
-    print(&heading, &rows);
+    print(&["", "samples", "p50 µs", "p99 µs", "÷ one log", "÷ three logs"], &rows);
+    let per_sync = |of: fn(&Round) -> &Run| {
+        quartiles(rounds.iter().map(|r| of(r).per_second() * r.one.p50().as_secs_f64()))
+    };
+    println!("commits in the time of one floor write:");
+    println!("  1 client    {}", per_sync(|r| &r.alone));
+    println!("  {MANY} clients  {}", per_sync(|r| &r.many));
 }
 
 /// Numbers that no other round uses, beginning with the same parity.
@@ -95,11 +112,6 @@ struct Run {
 }
 
 impl Run {
-    fn add(&mut self, other: Run) {
-        self.latency.extend(other.latency);
-        self.lasted += other.lasted;
-    }
-
     fn per_second(&self) -> f64 {
         self.latency.len() as f64 / self.lasted.as_secs_f64()
     }

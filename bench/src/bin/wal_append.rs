@@ -7,12 +7,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use bench::disk::{self, Floor};
-use bench::fixture::{groups, turn};
+use bench::fixture::{batch_bytes, entry, groups};
 use bench::stats::{Samples, micros, print, ratio};
-use coordinator::raft::codec;
-use coordinator::raft::types::{Entry, Proposal, TypeConfig, log_id};
+use coordinator::raft::types::{Entry, TypeConfig};
 use coordinator::raft::wal::Wal;
-use openraft::EntryPayload;
 use openraft::storage::{IOFlushed, RaftLogStorage as _};
 use openraft::type_config::TypeConfigExt as _;
 use tokio::runtime::{Builder, Runtime};
@@ -20,8 +18,6 @@ use tokio::runtime::{Builder, Runtime};
 /// Pairs of one append and one floor write, after as many unmeasured ones as `WARM_UP` says.
 const PAIRS: usize = 1500;
 const WARM_UP: usize = 200;
-/// What the log adds to a batch of entries: its header.
-const BATCH_HEADER: usize = 40;
 
 fn main() -> anyhow::Result<()> {
     let dir = disk::scratch()?;
@@ -34,11 +30,7 @@ fn main() -> anyhow::Result<()> {
 }
 
 fn measure(runtime: &Runtime, dir: &Path, entries: u64) -> anyhow::Result<Vec<String>> {
-    let bytes = batch(0, entries)?
-        .iter()
-        .map(|entry| Ok(codec::encode(entry)?.len()))
-        .sum::<anyhow::Result<usize>>()?
-        + BATCH_HEADER;
+    let bytes = batch_bytes(&batch(0, entries)?)?;
     let mut floor = Floor::create(dir, &format!("floor-{entries}"), bytes)?;
     let log = dir.join(format!("wal-{entries}"));
     std::fs::create_dir(&log)?;
@@ -68,11 +60,7 @@ fn measure(runtime: &Runtime, dir: &Path, entries: u64) -> anyhow::Result<Vec<St
 fn batch(first: u64, entries: u64) -> anyhow::Result<Vec<Entry>> {
     let groups = groups(1)?;
     let group = groups.first().context("one group")?;
-    let entry = |index| {
-        let payload = EntryPayload::Normal(Proposal(turn(group, index)));
-        Entry { log_id: log_id(1, index), payload }
-    };
-    Ok((first..first + entries).map(entry).collect())
+    Ok((first..first + entries).map(|index| entry(group, index)).collect())
 }
 
 /// From handing the entries over until they are reported as durable.
