@@ -27,7 +27,10 @@ pub enum Failure {
     /// The server said no.
     #[error("{} {}: {}", .0.status, .0.code, .0.detail)]
     Problem(Box<Problem>),
-    /// No connection, or no whole answer: a change may have been made.
+    /// No connection: nothing was done.
+    #[error("no connection: {0}")]
+    Unreachable(String),
+    /// No whole answer: a change may have been made.
     #[error("no answer: {0}")]
     Lost(String),
 }
@@ -128,7 +131,11 @@ impl Api {
     }
 
     async fn answer<T: DeserializeOwned>(&self, request: reqwest::RequestBuilder) -> Result<T, Failure> {
-        let lost = |error: reqwest::Error| Failure::Lost(format!("{:#}", anyhow::Error::new(error)));
+        let lost = |error: reqwest::Error| {
+            let unreachable = error.is_connect();
+            let said = format!("{:#}", anyhow::Error::new(error));
+            if unreachable { Failure::Unreachable(said) } else { Failure::Lost(said) }
+        };
         let response = request.bearer_auth(&self.token).timeout(DEADLINE).send().await.map_err(lost)?;
         let status = response.status();
         let bytes = response.bytes().await.map_err(lost)?;

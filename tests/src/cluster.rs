@@ -1,33 +1,31 @@
 //! A cluster of real processes, made by the product's own `init`.
 
+mod cli;
+mod processes;
+
+pub use processes::Watched;
+
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use config::coordinator::Node;
 use coordinator::init::{self, AgentOptions, InitOptions, InitReport};
-use coordinator_api::v1::ClusterStatus;
 use coordinator_core::ids::{ApplianceName, NodeId};
-use nix::sys::signal::Signal;
-use serde::de::DeserializeOwned;
 
 use crate::api::{self, Api};
-use crate::command::{self, Finished};
 use crate::netns::{INTERFACE, Network};
 use crate::process::{self, Process};
-use crate::wait::{self, Look};
-
-/// How long one call of the command line may take: it waits for what it started.
-const CLI_DEADLINE: Duration = Duration::from_secs(60);
 
 /// From one report of an agent to the next.
 const REPORT_INTERVAL: Duration = Duration::from_millis(200);
 
-/// No process outlives a test, even one that is killed.
-const END_WITH_STDIN: &str = coordinator::demo::process::FLAG;
+/// Loopback addresses that are looked at for one that nobody uses.
+const ADDRESSES_TRIED: u32 = 100;
 
 /// What the names of logs end with.
 const LOG: &str = "log";
@@ -48,30 +46,13 @@ pub struct Cluster {
     dir: tempfile::TempDir,
 }
 
-/// A helper that writes records.
-#[derive(Debug)]
-pub struct Watched {
-    records: PathBuf,
-    _process: Process,
-}
-
-impl Watched {
-    /// The file with the records written so far.
-    pub fn records(&self) -> &Path {
-        &self.records
-    }
-}
-
 impl Cluster {
     /// Three coordinators on loopback with `groups`. Nothing is started yet.
     ///
     /// # Errors
     /// When `init` refuses.
     pub fn on_loopback(groups: &str) -> Result<Cluster> {
-        let ports = free_ports(6)?;
-        let at = |port: &u16| SocketAddr::from((Ipv4Addr::LOCALHOST, *port));
-        let pairs = ports.chunks_exact(2).map(|pair| Node { cluster: at(&pair[0]), api: at(&pair[1]) });
-        Cluster::make((1..).map(NodeId).zip(pairs).collect(), &[], groups, None)
+        Cluster::make(loopback_nodes()?, &[], groups, None)
     }
 
     /// Coordinators on the hosts `c1` to `c3`, an agent on each of `fw-a` and `fw-b`, and an
@@ -170,201 +151,6 @@ impl Cluster {
         Ok(Api::new(self.http.clone(), base, self.made.token.expose().to_owned()))
     }
 
-    /// Starts all coordinators.
-    ///
-    /// # Errors
-    /// When a process cannot be started.
-    pub fn start_coordinators(&mut self) -> Result<()> {
-        self.node_ids().into_iter().try_for_each(|id| self.start_coordinator(id))
-    }
-
-    /// Starts a coordinator, and does not wait for anything.
-    ///
-    /// # Errors
-    /// When the process cannot be started.
-    pub fn start_coordinator(&mut self, id: NodeId) -> Result<()> {
-        let mut command = self.pointsman(&host_of(id));
-        command.args(["serve", END_WITH_STDIN, "--config"]).arg(self.config_of(id)?);
-        let process = self.start(&format!("coordinator-{id}"), &mut command)?;
-        self.coordinators.insert(id, process);
-        Ok(())
-    }
-
-    /// Kills a coordinator as a power cut would.
-    ///
-    /// # Errors
-    /// When it is not running.
-    pub fn kill_coordinator(&mut self, id: NodeId) -> Result<()> {
-        self.coordinators.remove(&id).with_context(|| format!("coordinator {id} is not running"))?.kill()
-    }
-
-    /// Takes a coordinator's process out of the cluster's hands: it ends with what is returned.
-    ///
-    /// # Errors
-    /// When it is not running.
-    pub fn take_coordinator(&mut self, id: NodeId) -> Result<Process> {
-        self.coordinators.remove(&id).with_context(|| format!("coordinator {id} is not running"))
-    }
-
-    /// Asks a coordinator to stop and waits until it has.
-    ///
-    /// # Errors
-    /// When it is not running, or ends otherwise than as asked.
-    pub fn stop_coordinator(&mut self, id: NodeId) -> Result<()> {
-        let mut process = self.take_coordinator(id)?;
-        process.signal(Signal::SIGTERM)?;
-        let status = process.ended()?;
-        if !status.success() {
-            bail!("coordinator {id} ended with {status}\n{}", process.log_tail());
-        }
-        Ok(())
-    }
-
-    /// Starts all agents.
-    ///
-    /// # Errors
-    /// When a process cannot be started.
-    pub fn start_agents(&mut self) -> Result<()> {
-        let names: Vec<_> = self.made.agents.keys().map(ToString::to_string).collect();
-        names.iter().try_for_each(|name| self.start_agent(name))
-    }
-
-    /// Starts the agent of an appliance.
-    ///
-    /// # Errors
-    /// When there is none, or the process cannot be started.
-    pub fn start_agent(&mut self, appliance: &str) -> Result<()> {
-        let name = ApplianceName::new(appliance)?;
-        let config = self.made.agents.get(&name).with_context(|| format!("no agent of {name}"))?;
-        let mut command = self.pointsman(appliance);
-        command.args(["agent", END_WITH_STDIN, "--config"]).arg(config);
-        let process = self.start(&format!("agent-{appliance}"), &mut command)?;
-        self.agents.insert(appliance.to_owned(), process);
-        Ok(())
-    }
-
-    /// Kills an agent as a power cut would.
-    ///
-    /// # Errors
-    /// When it is not running.
-    pub fn kill_agent(&mut self, appliance: &str) -> Result<()> {
-        self.agents.remove(appliance).with_context(|| format!("no agent on {appliance}"))?.kill()
-    }
-
-    /// The agent's process, for signals.
-    ///
-    /// # Errors
-    /// When it is not running.
-    pub fn agent(&self, appliance: &str) -> Result<&Process> {
-        self.agents.get(appliance).with_context(|| format!("no agent on {appliance}"))
-    }
-
-    /// A coordinator's process, for signals.
-    ///
-    /// # Errors
-    /// When it is not running.
-    pub fn coordinator(&self, id: NodeId) -> Result<&Process> {
-        self.coordinators.get(&id).with_context(|| format!("coordinator {id} is not running"))
-    }
-
-    /// Starts every coordinator and agent that was killed.
-    ///
-    /// # Errors
-    /// When a process cannot be started.
-    pub fn start_missing(&mut self) -> Result<()> {
-        for id in self.node_ids() {
-            if !self.coordinators.contains_key(&id) {
-                self.start_coordinator(id)?;
-            }
-        }
-        let agents: Vec<_> = self.made.agents.keys().map(ToString::to_string).collect();
-        for name in agents {
-            if !self.agents.contains_key(&name) {
-                self.start_agent(&name)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Lets every process go on that was stopped by a signal.
-    ///
-    /// # Errors
-    /// What the operating system says.
-    pub fn wake_all(&self) -> Result<()> {
-        self.coordinators.values().chain(self.agents.values()).try_for_each(|p| p.signal(Signal::SIGCONT))
-    }
-
-    /// Fails if a process has ended that nobody killed.
-    ///
-    /// # Errors
-    /// With the end of its log.
-    pub fn check(&mut self) -> Result<()> {
-        self.coordinators.values_mut().chain(self.agents.values_mut()).try_for_each(Process::check)
-    }
-
-    /// Runs the operator's command line to its end.
-    ///
-    /// # Errors
-    /// When it takes too long. A refusal is in the result.
-    pub fn cli(&self, args: &[&str]) -> Result<Finished> {
-        command::run(self.cli_command().args(args), CLI_DEADLINE)
-    }
-
-    /// Runs the operator's command line with `--output json`, and reads what it prints.
-    ///
-    /// # Errors
-    /// When it fails, or prints something else.
-    pub fn cli_json<T: DeserializeOwned>(&self, args: &[&str]) -> Result<T> {
-        let done = self.cli(&[args, &["--output", "json"]].concat())?;
-        if !done.status.success() {
-            bail!("pointsman {} failed ({}): {}", args.join(" "), done.status, done.output().trim());
-        }
-        serde_json::from_str(&done.stdout).with_context(|| format!("not what was expected: {}", done.stdout))
-    }
-
-    /// The operator's command line, with the cluster and the token set.
-    pub fn cli_command(&self) -> Command {
-        let mut command = self.pointsman(CLIENT);
-        command
-            .arg("--context")
-            .arg(&self.made.cli)
-            .env(config::cli::TOKEN_VARIABLE, self.made.token.expose());
-        command
-    }
-
-    /// Waits until somebody leads, and says who.
-    ///
-    /// # Errors
-    /// When nobody leads for too long.
-    pub fn leader(&self) -> Result<NodeId> {
-        wait::until("somebody leads", || {
-            let status: Result<ClusterStatus> = self.cli_json(&["status"]);
-            Ok(match status.map(|status| status.leader) {
-                Ok(Some(leader)) => Look::Yes(leader),
-                Ok(None) => Look::NotYet("nobody leads".to_owned()),
-                Err(error) => Look::NotYet(format!("{error:#}")),
-            })
-        })
-    }
-
-    /// Starts a helper on a host of the network.
-    ///
-    /// # Errors
-    /// When it cannot be started.
-    pub fn spawn(&self, host: &str, name: &str, program: &Path, args: &[&str]) -> Result<Process> {
-        self.start(&format!("{name}-{host}"), self.network()?.command(host, program).args(args))
-    }
-
-    /// Starts a helper that writes records.
-    ///
-    /// # Errors
-    /// When it cannot be started.
-    pub fn watch(&self, host: &str, name: &str, program: &Path, args: &[&str]) -> Result<Watched> {
-        let mut command = self.network()?.command(host, program);
-        let process = self.start_into("records", name, command.args(args))?;
-        Ok(Watched { records: process.log_file().to_owned(), _process: process })
-    }
-
     /// Adds the ends of all logs to an error, those of killed processes included.
     ///
     /// # Errors
@@ -378,14 +164,6 @@ impl Cluster {
             let tails: String = logs.iter().map(|log| process::tail(log)).collect();
             anyhow::anyhow!("{error:#}\n{tails}")
         })
-    }
-
-    fn start(&self, name: &str, command: &mut Command) -> Result<Process> {
-        self.start_into(LOG, name, command)
-    }
-
-    fn start_into(&self, extension: &str, name: &str, command: &mut Command) -> Result<Process> {
-        Process::start(name, command, &self.dir.path().join(name).with_extension(extension))
     }
 
     /// The binary under test, on a host if there are any.
@@ -407,6 +185,26 @@ pub fn program() -> PathBuf {
     let test = std::env::current_exe().unwrap_or_default();
     let directory = test.parent().and_then(Path::parent).unwrap_or(Path::new(""));
     directory.join("pointsman-under-test")
+}
+
+/// Three coordinators on loopback addresses of their own.
+///
+/// Not on 127.0.0.1: connections are made *from* there, and so could take the port of a
+/// coordinator while it is down.
+fn loopback_nodes() -> Result<BTreeMap<NodeId, Node>> {
+    static CLUSTERS: AtomicU32 = AtomicU32::new(0);
+    let first = std::process::id().wrapping_mul(31).wrapping_add(CLUSTERS.fetch_add(1, Ordering::Relaxed));
+    for candidate in 0..ADDRESSES_TRIED {
+        let [_, _, high, low] = first.wrapping_add(candidate).to_be_bytes();
+        let at = |host, port| SocketAddr::from(([127, high.max(1), low, host], port));
+        let node = |host| Node { cluster: at(host, init::CLUSTER_PORT), api: at(host, init::API_PORT) };
+        let nodes: BTreeMap<_, _> = (1..=3).map(|host| (NodeId(u64::from(host)), node(host))).collect();
+        let free = |node: &Node| [node.cluster, node.api].iter().all(|at| TcpListener::bind(at).is_ok());
+        if nodes.values().all(free) {
+            return Ok(nodes);
+        }
+    }
+    bail!("found no loopback addresses to listen on")
 }
 
 /// Ports that were free a moment ago, all different.

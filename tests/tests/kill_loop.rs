@@ -22,10 +22,10 @@ use tests::wait::{Look, PATIENCE};
 use tokio::time::sleep;
 
 /// One operator per group, so that each knows what its group must look like.
-const OPERATORS: usize = 4;
+const OPERATORS: usize = 8;
 
 /// Between two changes of one operator: 200 kills must not make more records than are kept.
-const PAUSE: Duration = Duration::from_millis(15);
+const PAUSE: Duration = Duration::from_millis(5);
 
 /// A killed coordinator stays down for up to this long.
 const LONGEST_DOWN: Duration = Duration::from_millis(300);
@@ -35,6 +35,9 @@ const POWER_CUT: u32 = 12;
 
 /// One in so many restarted coordinators is killed again while it starts.
 const KILLED_STARTING: u32 = 5;
+
+/// What a coordinator says when it is between leaders or ending, and has done nothing.
+const NOT_DONE: [Code; 2] = [Code::NoLeader, Code::ShuttingDown];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_acknowledged_change_is_lost_when_coordinators_are_killed_at_random() -> Result<()> {
@@ -75,7 +78,7 @@ async fn kill_loop(cluster: &mut Cluster, names: &[String], kills: u64, seed: u6
     rejoined.sort_unstable();
     say(&format!(
         "kill loop: {kills} kills in {:.1} s; {acknowledged} changes acknowledged and all of them in the \
-         history of each node, {} unknown, {} refused for want of a leader; {reads} linearizable reads, none stale; \
+         history of each node, {} of unknown outcome, {} not done for want of a node or a leader; {reads} linearizable reads, none stale; \
          rejoined within {} ms at the median, {} ms at most; 3 replicas equal, {} records each",
         took.as_secs_f64(),
         sum(|d| d.unknown.len()),
@@ -166,21 +169,21 @@ impl Operator {
                     // No event: an earlier change of unknown outcome was made after all.
                     enabled = !enabled;
                 }
-                Err(Failure::Problem(problem)) if problem.code == Code::NoLeader => self.diary.refused += 1,
+                Err(Failure::Unreachable(_)) => self.diary.refused += 1,
+                Err(Failure::Problem(problem)) if NOT_DONE.contains(&problem.code) => self.diary.refused += 1,
+                Err(Failure::Lost(_)) => self.unknown(reason),
                 Err(Failure::Problem(problem)) if problem.code == Code::OutcomeUnknown => {
-                    self.diary.unknown.insert(reason);
-                }
-                Err(Failure::Problem(problem)) if problem.code == Code::ShuttingDown => {
-                    self.diary.refused += 1
-                }
-                Err(Failure::Lost(_)) => {
-                    self.diary.unknown.insert(reason);
+                    self.unknown(reason)
                 }
                 Err(other) => return Err(other).with_context(|| format!("{reason} was refused")),
             }
             sleep(PAUSE).await;
         }
         Ok(self.diary)
+    }
+
+    fn unknown(&mut self, reason: String) {
+        self.diary.unknown.insert(reason);
     }
 
     /// A linearizable read at another node must show the change that was just acknowledged, or

@@ -1,0 +1,196 @@
+//! What each node sees and answers: mirrors `control_loop/shared.rs`, `vantage.rs` and
+//! `probe/mod.rs`.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use coordinator_api::agent::Instruction;
+use coordinator_core::decide::Observations;
+use coordinator_core::ids::{ApplianceName, NodeId};
+use coordinator_core::lease::{Answer, Held};
+use coordinator_core::model::{ProbeKind, ProbeSpec};
+use coordinator_core::observe::{Sight, VantageReport, Verdict};
+use coordinator_core::release::Holding;
+use coordinator_core::state::Group;
+use coordinator_core::time::Mono;
+
+use super::Seen;
+use crate::sim::clock::{At, micros, ms};
+use crate::sim::event::{Message, NodeIx, Report, Timer};
+use crate::sim::mutation::Mutation;
+use crate::sim::raft::Role;
+use crate::sim::setup::COORDINATORS;
+use crate::sim::world::World;
+
+/// `shared.rs`, `RECONNECT`.
+const RECONNECT: Duration = Duration::from_secs(5);
+
+/// `vantage.rs`, `REPEAT`.
+const REPEAT: At = ms(250);
+
+/// A node's id in the product.
+pub(crate) fn id_of(node: NodeIx) -> NodeId {
+    NodeId(node as u64 + 1)
+}
+
+impl World {
+    /// `Shared::agent_report`: a heartbeat sample and, on the leader, a request for the lease.
+    pub(crate) fn on_report(&mut self, node: NodeIx, from: NodeIx, request: u64, report: Report) {
+        let mono = self.mono(node);
+        let name = self.agents[from - COORDINATORS].name.clone();
+        let renew_anyway = self.mutation == Some(Mutation::RenewWithoutQuorum);
+        let no_drift = self.mutation == Some(Mutation::NoDriftAllowance);
+        let c = &mut self.coordinators[node];
+        let quorum = match c.raft.role {
+            Role::Leader if renew_anyway => Some((c.raft.term, mono)),
+            _ => c.raft.quorum_acked_at().map(|at| (c.raft.term, at)),
+        };
+        let group = c.state.group_of(&name);
+        let instruction = match (&mut c.leading, quorum) {
+            (Some(leading), Some((term, acked))) if leading.term == term => match group {
+                None => Instruction::NotDeclared,
+                Some(group) if no_drift => {
+                    instruction(leading.table.answer(&driftless(group), &name, mono, Some(acked)))
+                }
+                Some(group) => instruction(leading.table.answer(group, &name, mono, Some(acked))),
+            },
+            _ => Instruction::NotLeader,
+        };
+        let ttl_ms = group.map_or(0, |group| u64::try_from(group.spec.lease.ttl.as_millis()).unwrap_or(0));
+        let changed = group.is_some() && take_report(&mut c.agents, &name, report, mono);
+        self.send(node, from, Message::Reply { request, instruction, ttl_ms });
+        if changed {
+            self.wake(node);
+        }
+    }
+
+    pub(crate) fn on_probe(&mut self, node: NodeIx, agent: usize, probe: usize) {
+        let Some(spec) = self.probe_spec(agent, probe) else { return };
+        self.at(self.now + micros(spec.interval), node, Timer::Probe { agent, probe });
+        let name = self.agents[agent].name.clone();
+        let sample = match spec.kind {
+            ProbeKind::AgentHeartbeat => self.heartbeat_sample(node, &name, spec.timeout),
+            _ => {
+                let there = self.agents[agent].machine_up;
+                Some(there && self.round_trip(node, agent + COORDINATORS, micros(spec.timeout)))
+            }
+        };
+        let Some(pass) = sample else { return };
+        let mono = self.mono(node);
+        let detail = if pass { "passes" } else { "fails" };
+        if self.coordinators[node].watch.feed(&name, &spec.name, pass, detail, mono) {
+            self.tell_sights(node);
+            self.wake(node);
+        }
+    }
+
+    fn probe_spec(&self, agent: usize, probe: usize) -> Option<ProbeSpec> {
+        let spec = &self.specs[self.agents[agent].group];
+        spec.appliance(&self.agents[agent].name)?.probes.get(probe).cloned()
+    }
+
+    /// `Shared::heartbeat_sample`.
+    fn heartbeat_sample(&self, node: NodeIx, name: &ApplianceName, timeout: Duration) -> Option<bool> {
+        let mono = self.mono(node);
+        match self.coordinators[node].agents.get(name) {
+            None if mono.0 < timeout.max(RECONNECT) => None,
+            None => Some(false),
+            Some(seen) => Some(mono.since(seen.received) <= timeout && !seen.report.fault),
+        }
+    }
+
+    pub(crate) fn on_vantage_timer(&mut self, node: NodeIx) {
+        self.at(self.now + REPEAT, node, Timer::Vantage);
+        self.tell_sights(node);
+    }
+
+    /// `vantage::run`: at once on a change, and regularly.
+    pub(crate) fn tell_sights(&mut self, node: NodeIx) {
+        let mono = self.mono(node);
+        let c = &mut self.coordinators[node];
+        let Some(leader) = c.raft.leader.filter(|leader| *leader != node) else { return };
+        // From the wall clock in the product; here simply never the same twice.
+        c.sights_seq += 1;
+        let (seq, sights) = (c.sights_seq, c.watch.sights(mono));
+        self.send(node, leader, Message::Sights { seq, sights });
+    }
+
+    /// `Shared::vantage_update`.
+    pub(crate) fn on_sights(&mut self, node: NodeIx, from: NodeIx, seq: u64, sights: Vec<Sight>) {
+        let about = self.mono(node);
+        let c = &mut self.coordinators[node];
+        let newest = c.remote.get(&id_of(from));
+        if newest.is_some_and(|(report, newest)| {
+            *newest >= seq && about.since(report.about) < Duration::from_secs(5)
+        }) {
+            return;
+        }
+        let changed = newest.is_none_or(|(report, _)| report.sights != sights);
+        c.remote.insert(id_of(from), (VantageReport { about, sights }, seq));
+        if changed {
+            self.wake(node);
+        }
+    }
+
+    /// `Shared::observations`.
+    pub(crate) fn observations(&self, node: NodeIx) -> Observations {
+        let mono = self.mono(node);
+        let c = &self.coordinators[node];
+        let mut reports: BTreeMap<_, _> =
+            c.remote.iter().map(|(from, (report, _))| (*from, report.clone())).collect();
+        if self.mutation == Some(Mutation::IgnoreFreshness) {
+            reports.values_mut().for_each(|report| report.about = mono);
+        }
+        reports.insert(id_of(node), VantageReport { about: mono, sights: c.watch.sights(mono) });
+        Observations { vantages: (0..COORDINATORS).map(id_of).collect(), reports }
+    }
+
+    /// Whether this node, by itself, holds an appliance to be down.
+    pub(crate) fn holds_down(&self, node: NodeIx, name: &ApplianceName) -> bool {
+        let sights = self.coordinators[node].watch.sights(self.mono(node));
+        sights.iter().any(|sight| sight.appliance == *name && sight.verdict == Verdict::Down)
+    }
+
+    /// `Inner::holdings`.
+    pub(crate) fn holdings(&self, node: NodeIx) -> BTreeMap<ApplianceName, Holding> {
+        let holding = |seen: &Seen| Holding {
+            held: Held { highest: seen.report.highest, holding: seen.report.holding },
+            vips_up: seen.report.vips_up,
+        };
+        self.coordinators[node].agents.iter().map(|(name, seen)| (name.clone(), holding(seen))).collect()
+    }
+}
+
+/// `Inner::take_report`.
+fn take_report(
+    agents: &mut BTreeMap<ApplianceName, Seen>,
+    name: &ApplianceName,
+    report: Report,
+    received: Mono,
+) -> bool {
+    let old = agents.get(name).map(|seen| seen.report);
+    if old.is_some_and(|old| old.boot == report.boot && old.seq >= report.seq) {
+        return false;
+    }
+    let told = |r: &Report| (r.boot, r.highest, r.holding, r.vips_up, r.fault);
+    let changed = old.is_none_or(|old| told(&old) != told(&report));
+    agents.insert(name.clone(), Seen { received, report });
+    changed
+}
+
+fn instruction(answer: Answer) -> Instruction {
+    match answer {
+        Answer::Grant { token, ttl } => {
+            Instruction::Grant { token, ttl_ms: u64::try_from(ttl.as_millis()).unwrap_or(0) }
+        }
+        Answer::Standby { token } => Instruction::Standby { token },
+        Answer::Wait { .. } => Instruction::Wait,
+    }
+}
+
+/// The group with no allowance for drifting clocks.
+pub(crate) fn driftless(group: &Group) -> Group {
+    let mut group = group.clone();
+    group.spec.lease.drift_ppm = 0;
+    group
+}

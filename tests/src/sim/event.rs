@@ -1,0 +1,112 @@
+//! Everything that happens, and everything that is said.
+
+use std::sync::Arc;
+
+use coordinator_api::agent::Instruction;
+use coordinator_core::command::Command;
+use coordinator_core::ids::Token;
+use coordinator_core::observe::Sight;
+use coordinator_core::time::Mono;
+
+use super::act::{CallId, CloudAnswer, Request};
+use super::faults::Fault;
+
+/// Coordinators first, then the appliances.
+pub(crate) type NodeIx = usize;
+
+/// An entry of the replicated log.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Entry {
+    pub(crate) term: u64,
+    /// `None` is the empty entry with which a leader begins its term.
+    pub(crate) command: Option<Command>,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) enum Event {
+    Deliver {
+        from: NodeIx,
+        to: NodeIx,
+        message: Message,
+    },
+    /// Set by the life `life` of the node; later lives do not hear it.
+    Timer {
+        node: NodeIx,
+        life: u64,
+        timer: Timer,
+    },
+    /// A request reaches the cloud.
+    CloudArrive {
+        node: NodeIx,
+        life: u64,
+        call: CallId,
+        request: Request,
+    },
+    /// The cloud's answer reaches the coordinator.
+    CloudAnswered {
+        node: NodeIx,
+        life: u64,
+        call: CallId,
+        answer: CloudAnswer,
+    },
+    /// The next fault is due.
+    Nemesis,
+    FaultEnds(Fault),
+    /// An operator does something.
+    Operator,
+    /// From chaos to calm, or from calm to chaos.
+    Phase,
+    /// Calm has lasted long enough: everything must be in order.
+    MustBeCalm,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) enum Timer {
+    /// Stand for election, if no leader was heard of until now.
+    Election,
+    Heartbeat,
+    /// Everything up to this length of the log, and this vote, is on disk.
+    Synced { len: usize, vote: (u64, Option<NodeIx>) },
+    /// One probe of one appliance.
+    Probe { agent: usize, probe: usize },
+    /// Tell the leader what this vantage sees.
+    Vantage,
+    /// Look again.
+    Round { number: u64 },
+    /// A proposal's outcome counts as unknown from now on.
+    ProposalLate { index: u64, term: u64 },
+    /// A quorum did not confirm the leadership in time.
+    ConfirmLate { id: u64 },
+    /// The cloud did not answer in time.
+    CallLate { call: CallId },
+    /// A move goes on after a pause.
+    MoveAgain { task: u64 },
+    /// The agent's reporter to one coordinator.
+    Report { to: NodeIx },
+    /// The agent looks after its lease.
+    Turn,
+    /// The agent's write is done, or has failed.
+    Stored,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) enum Message {
+    Vote { term: u64, last: (u64, u64), pre: bool },
+    Voted { term: u64, granted: bool, pre: bool },
+    Append { term: u64, prev: (u64, u64), entries: Vec<Arc<Entry>>, commit: u64, sent: Mono },
+    Appended { term: u64, matched: Option<u64>, hint: u64, sent: Mono },
+    Report { request: u64, report: Report },
+    Reply { request: u64, instruction: Instruction, ttl_ms: u64 },
+    Sights { seq: u64, sights: Vec<Sight> },
+}
+
+/// The parts of `AgentReport` that anything follows from.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Report {
+    pub(crate) boot: u64,
+    pub(crate) seq: u64,
+    pub(crate) highest: Token,
+    pub(crate) holding: Option<Token>,
+    pub(crate) vips_up: bool,
+    pub(crate) fault: bool,
+}

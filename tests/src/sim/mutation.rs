@@ -1,0 +1,72 @@
+//! Deliberate mistakes in the protocol, to see that the simulator finds them.
+
+use std::fmt;
+
+/// One mistake. Each is made in the modelled shell around the product's code, where a mistake of
+/// the same kind could be made in the product.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mutation {
+    /// The end of an earlier lease is recorded at once, without a proof.
+    SkipWait,
+    /// An agent accepts a token lower than the highest that it has stored.
+    AcceptLowerToken,
+    /// Moves begin when their operation is proposed.
+    ActBeforeCommit,
+    /// A vantage's last report counts for ever.
+    IgnoreFreshness,
+    /// A leader grants as if a quorum had confirmed it this instant.
+    RenewWithoutQuorum,
+    /// A new leader goes on from where the cloud points, not from the log.
+    ResumeFromCloud,
+    /// An agent counts its lease from the arrival of the reply.
+    DeadlineFromArrival,
+    /// A leader that was deposed in between goes on with its lease table of before.
+    OldTermTable,
+    /// Moves write without claiming the resources first.
+    NoClaim,
+    /// Leases are waited for as if all clocks ran at one rate.
+    NoDriftAllowance,
+}
+
+impl Mutation {
+    /// All of them.
+    pub const ALL: [Mutation; 10] = [
+        Mutation::SkipWait,
+        Mutation::AcceptLowerToken,
+        Mutation::ActBeforeCommit,
+        Mutation::IgnoreFreshness,
+        Mutation::RenewWithoutQuorum,
+        Mutation::ResumeFromCloud,
+        Mutation::DeadlineFromArrival,
+        Mutation::OldTermTable,
+        Mutation::NoClaim,
+        Mutation::NoDriftAllowance,
+    ];
+
+    /// Its name on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Mutation::SkipWait => "skip-wait",
+            Mutation::AcceptLowerToken => "accept-lower-token",
+            Mutation::ActBeforeCommit => "act-before-commit",
+            Mutation::IgnoreFreshness => "ignore-freshness",
+            Mutation::RenewWithoutQuorum => "renew-without-quorum",
+            Mutation::ResumeFromCloud => "resume-from-cloud",
+            Mutation::DeadlineFromArrival => "deadline-from-arrival",
+            Mutation::OldTermTable => "old-term-table",
+            Mutation::NoClaim => "no-claim",
+            Mutation::NoDriftAllowance => "no-drift-allowance",
+        }
+    }
+
+    /// The mutation of that name.
+    pub fn named(name: &str) -> Option<Mutation> {
+        Mutation::ALL.into_iter().find(|mutation| mutation.name() == name)
+    }
+}
+
+impl fmt::Display for Mutation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
