@@ -212,6 +212,21 @@ async fn an_agent_reports_for_itself_alone_and_a_vantage_speaks_for_itself_alone
 }
 
 #[tokio::test]
+async fn an_agent_waits_for_news_of_its_own_group_alone() {
+    let cluster = cluster(Some(1)).await;
+    let url = cluster.url(1, coordinator_api::agent::CHANGES_PATH);
+    let ask = |client: reqwest::Client, name: &str| {
+        client.post(&url).json(&json!({"appliance": name, "seen": null})).send()
+    };
+    let own = ask(cluster.agent_client(), "fw-a").await.unwrap();
+    assert_eq!(own.status(), 200);
+    let stamp: serde_json::Value = own.json().await.unwrap();
+    assert_eq!(stamp, json!({"token": 0, "unreleased": 0, "revision": 0}));
+    assert_eq!(ask(cluster.agent_client(), "fw-b").await.unwrap().status(), 403);
+    assert_eq!(ask(cluster.node_client(2), "fw-a").await.unwrap().status(), 403);
+}
+
+#[tokio::test]
 async fn an_occupied_port_is_named_in_the_error() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap();

@@ -13,6 +13,7 @@
 
 mod addresses;
 mod announce;
+mod changes;
 mod cli;
 mod clock;
 mod contacts;

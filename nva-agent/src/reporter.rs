@@ -6,10 +6,12 @@ use std::time::Duration;
 
 use coordinator_api::agent::{AgentReply, AgentReport, MAX_BODY, REPORT_PATH};
 use coordinator_core::ids::{ApplianceName, NodeId};
-use tokio::sync::{mpsc, watch};
+use serde::de::DeserializeOwned;
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::Instant;
 use tracing::{info, warn};
 
+use crate::changes::Changes;
 use crate::clock;
 use crate::contacts::Contacts;
 use crate::holder::Answer;
@@ -35,7 +37,7 @@ pub(crate) struct Life {
 
 /// Why a report was not answered.
 #[derive(Debug, thiserror::Error)]
-enum ReportError {
+pub(crate) enum ReportError {
     #[error("no reply within {} ms", .0.as_millis())]
     Timeout(Duration),
     #[error("{}", chain(.0))]
@@ -65,6 +67,9 @@ pub(crate) struct Reporter {
 impl Reporter {
     /// Reports at every interval, and at once when something changed.
     pub(crate) async fn run(mut self) {
+        let told = Arc::new(Notify::new());
+        let (url, appliance) = (&self.coordinator.base_url, self.life.appliance.clone());
+        let _changes = Changes::watch(self.client.clone(), url, appliance, told.clone());
         loop {
             // Read before the snapshot, so that the last report has the last standing.
             let closing = *self.closing.borrow_and_update();
@@ -90,6 +95,7 @@ impl Reporter {
                     // The holder is gone: only the last report is left to send.
                     let _ = self.closing.wait_for(|closing| *closing).await;
                 },
+                () = told.notified() => {}
                 _ = self.closing.changed() => {}
             }
         }
@@ -108,18 +114,7 @@ impl Reporter {
             faults: standing.faults.into_iter().take(MAX_FAULTS).map(cut).collect(),
         };
         let url = format!("{}{REPORT_PATH}", self.coordinator.base_url);
-        let mut response = self.client.post(url).json(&report).send().await?;
-        if !response.status().is_success() {
-            return Err(ReportError::Status(response.status().as_u16()));
-        }
-        let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await? {
-            body.extend_from_slice(&chunk);
-            if body.len() > MAX_BODY {
-                return Err(ReportError::TooLong);
-            }
-        }
-        let reply: AgentReply = serde_json::from_slice(&body)?;
+        let reply: AgentReply = answer(self.client.post(url).json(&report)).await?;
         if reply.node == self.coordinator.node {
             Ok(reply)
         } else {
@@ -144,6 +139,22 @@ impl Reporter {
             }
         }
     }
+}
+
+/// Sends a request and reads a bounded answer.
+pub(crate) async fn answer<T: DeserializeOwned>(request: reqwest::RequestBuilder) -> Result<T, ReportError> {
+    let mut response = request.send().await?;
+    if !response.status().is_success() {
+        return Err(ReportError::Status(response.status().as_u16()));
+    }
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await? {
+        body.extend_from_slice(&chunk);
+        if body.len() > MAX_BODY {
+            return Err(ReportError::TooLong);
+        }
+    }
+    Ok(serde_json::from_slice(&body)?)
 }
 
 /// An HTTP client's error with its causes: the cause is what an operator needs.

@@ -6,6 +6,7 @@
 //! delay on the way only shortens a lease.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use coordinator_core::ids::{ApplianceName, BindingName, GroupName, NodeId, Token};
 use coordinator_core::lease::Held;
@@ -16,6 +17,39 @@ pub const REPORT_PATH: &str = "/agent/v1/report";
 
 /// Most bytes of a report or a reply.
 pub const MAX_BODY: usize = 64 * 1024;
+
+/// Where an agent waits for news, on a coordinator's cluster listener, as JSON: it posts a
+/// [`ChangesRequest`] and gets a [`Stamp`] when there is another one than it knows, or after
+/// [`CHANGES_HOLD`].
+///
+/// The answer carries no instruction. It is only the cue to report at once instead of at the next
+/// interval, so that a planned move does not wait for intervals. Without it everything works, only
+/// later.
+pub const CHANGES_PATH: &str = "/agent/v1/changes";
+
+/// How long a coordinator holds an unchanged answer back.
+pub const CHANGES_HOLD: Duration = Duration::from_secs(5);
+
+/// Asks for news.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ChangesRequest {
+    /// Must be the name in the agent's certificate.
+    pub appliance: ApplianceName,
+    /// What the agent knows; `None` is answered at once.
+    pub seen: Option<Stamp>,
+}
+
+/// Tells one state of the appliance's group from another, as far as an agent is concerned.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stamp {
+    /// The newest grant of the active role.
+    pub token: Token,
+    /// How many earlier holders have not been proved released.
+    pub unreleased: u64,
+    /// The log index of the declaration.
+    pub revision: u64,
+}
 
 /// What an agent says of its appliance and of itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

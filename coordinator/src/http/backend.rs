@@ -26,6 +26,8 @@ pub trait Backend: Send + Sync + 'static {
     fn status(&self) -> ReplicaStatus;
     /// See [`Replica::state`].
     fn state(&self) -> Arc<State>;
+    /// See [`Replica::watch_state`].
+    fn watch_state(&self) -> watch::Receiver<Arc<State>>;
     /// See [`Replica::leadership`].
     fn leadership(&self) -> watch::Receiver<Leadership>;
     /// See [`ControlHandle::overview`].
@@ -70,6 +72,10 @@ impl Backend for Node {
 
     fn state(&self) -> Arc<State> {
         self.replica.state()
+    }
+
+    fn watch_state(&self) -> watch::Receiver<Arc<State>> {
+        self.replica.watch_state()
     }
 
     fn leadership(&self) -> watch::Receiver<Leadership> {

@@ -6,9 +6,10 @@ use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use axum::{Extension, Json, Router};
-use coordinator_api::agent::{self, AgentReply, AgentReport};
+use coordinator_api::agent::{self, AgentReply, AgentReport, ChangesRequest, Stamp};
 use coordinator_api::tls::PeerIdentity;
 use coordinator_api::v1::Code;
+use coordinator_core::ids::ApplianceName;
 use http::StatusCode;
 
 use super::error::ApiError;
@@ -22,9 +23,13 @@ pub(super) fn router(api: ApiState) -> Router {
     let members = Router::new()
         .route(agent::REPORT_PATH, post(agent_report).layer(DefaultBodyLimit::max(agent::MAX_BODY)))
         .route(VANTAGE_PATH, post(vantage_update).layer(DefaultBodyLimit::max(VANTAGE_MAX_BODY)))
-        .with_state(api);
+        .with_state(api.clone());
+    // Waiting costs a slot for seconds, so it has slots of its own.
+    let waiting = post(agent_changes).layer(DefaultBodyLimit::max(agent::MAX_BODY));
+    let waiting = Router::new().route(agent::CHANGES_PATH, waiting).with_state(api);
     // Wrapped one by one: no number of forwarded requests may keep an agent from its lease.
     edge::wrap(edge::with_fallbacks(members))
+        .merge(edge::wrap(waiting))
         .nest_service(forward::PREFIX, edge::wrap(forwarded.layer(from_fn(auth::forwarded))))
 }
 
@@ -50,6 +55,31 @@ async fn agent_report(
         return Err(forbidden(format!("{peer} may not report for {}", report.appliance)));
     }
     Ok(Json(api.backend.agent_report(report)))
+}
+
+/// Answers when there is something new for the agent, or when the time is up.
+async fn agent_changes(
+    State(api): State<ApiState>,
+    Extension(peer): Extension<PeerIdentity>,
+    Body(request): Body<ChangesRequest>,
+) -> Result<Json<Stamp>, ApiError> {
+    if peer != PeerIdentity::Agent(request.appliance.clone()) {
+        return Err(forbidden(format!("{peer} may not wait for {}", request.appliance)));
+    }
+    let mut states = api.backend.watch_state();
+    let news = states.wait_for(|state| Some(stamp(state, &request.appliance)) != request.seen);
+    // Neither a late answer nor a node that stops is a fault: the agent asks again.
+    let _ = tokio::time::timeout(agent::CHANGES_HOLD, news).await;
+    let stamp = stamp(&states.borrow(), &request.appliance);
+    Ok(Json(stamp))
+}
+
+fn stamp(state: &coordinator_core::state::State, appliance: &ApplianceName) -> Stamp {
+    state.group_of(appliance).map_or_else(Stamp::default, |group| Stamp {
+        token: group.token,
+        unreleased: group.unreleased.len() as u64,
+        revision: group.revision,
+    })
 }
 
 async fn vantage_update(

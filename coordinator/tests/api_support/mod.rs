@@ -177,6 +177,10 @@ impl Backend for Handle {
         Arc::new(self.0.log.lock().unwrap().state.clone())
     }
 
+    fn watch_state(&self) -> watch::Receiver<Arc<State>> {
+        watch::channel(self.state()).1
+    }
+
     fn leadership(&self) -> watch::Receiver<Leadership> {
         self.0.leadership.subscribe()
     }
