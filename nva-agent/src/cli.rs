@@ -46,7 +46,7 @@ pub fn main() -> ExitCode {
 }
 
 /// Runs an agent from its configuration file until SIGTERM or SIGINT: what `nva-agent run` does,
-/// for binaries that contain the agent. Logs to standard error, as `RUST_LOG` says (default
+/// for binaries that contain the agent. Logs to standard error, as `POINTSMAN_LOG` says (default
 /// `info`), unless the caller has set up logging. Exit codes as those of [`main`].
 ///
 /// # Panics
@@ -138,7 +138,7 @@ fn run(options: Options) -> Result<(), Error> {
 }
 
 fn set_up_logging() {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let filter = EnvFilter::try_from_env("POINTSMAN_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
     let colours = std::io::stderr().is_terminal();
     let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours);
     let subscriber = subscriber.with_writer(std::io::stderr);
