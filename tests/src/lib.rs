@@ -9,6 +9,7 @@ pub mod clock;
 pub mod cluster;
 pub mod command;
 pub mod groups;
+pub mod model;
 pub mod netns;
 pub mod privileged;
 pub mod process;

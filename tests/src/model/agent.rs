@@ -101,6 +101,10 @@ impl Lease {
             }
             Answer::Standby { token } => {
                 self.floor = self.floor.max(token);
+                if bounds.mutation == Some(Mutation::ActsBeforeDisk) && self.floor > self.stored {
+                    self.stored = self.floor;
+                    self.storing = self.floor;
+                }
                 if self.pending.token <= token {
                     self.pending = Term::NOTHING;
                 }
@@ -222,7 +226,9 @@ impl Appliance {
     /// One tick of the machine's clock: the kernel's part, and the agent's if it runs.
     pub fn tick(&mut self, bounds: &Bounds) {
         self.vip = self.vip.saturating_sub(1);
-        self.life = (self.life + 1).min(bounds.ttl);
+        if self.lease.is_some() {
+            self.life = (self.life + 1).min(bounds.ttl);
+        }
         self.with_lease(|lease| lease.tick(bounds));
     }
 }

@@ -1,15 +1,14 @@
 //! Breadth first through everything that can happen. The first path to a broken promise is
 //! therefore a shortest one.
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
+use std::collections::HashSet;
 use std::fmt::Debug;
 use std::hash::{BuildHasherDefault, Hash, Hasher};
 
 /// Something whose every future can be listed.
 pub trait Model {
     /// One instant of it. Equal states have equal futures.
-    type State: Clone + Eq + Hash + Debug;
+    type State: Clone + Eq + Hash + Debug + 'static;
     /// What leads from one state to the next.
     type Step: Copy + Debug;
 
@@ -58,7 +57,7 @@ pub struct Report<M: Model> {
 struct Seen<M: Model> {
     /// In the order of discovery: those after the one that is looked at are the queue.
     states: Vec<(M::State, Origin<M::Step>)>,
-    index: HashMap<M::State, (), BuildHasherDefault<Quick>>,
+    known: HashSet<M::State, BuildHasherDefault<Quick>>,
 }
 
 #[derive(Clone, Copy)]
@@ -70,7 +69,7 @@ struct Origin<S> {
 /// Explores until everything was seen, a promise is broken, or there are `limit` states.
 pub fn explore<M: Model>(model: &M, limit: usize) -> Report<M> {
     let first = model.first();
-    let mut seen = Seen::<M> { states: Vec::new(), index: HashMap::default() };
+    let mut seen = Seen::<M> { states: Vec::new(), known: HashSet::default() };
     let mut goals: Vec<_> = model.goals().iter().map(|(name, _)| (*name, None)).collect();
     let mut report_goals = |state: &M::State, depth| {
         for ((_, reached), (_, shows)) in goals.iter_mut().zip(model.goals()) {
@@ -80,7 +79,7 @@ pub fn explore<M: Model>(model: &M, limit: usize) -> Report<M> {
         }
     };
     report_goals(&first, 0);
-    seen.index.insert(first.clone(), ());
+    seen.known.insert(first.clone());
     seen.states.push((first, Origin { depth: 0, from: None }));
 
     let (mut at, mut steps, mut counterexample) = (0, 0, None);
@@ -90,19 +89,13 @@ pub fn explore<M: Model>(model: &M, limit: usize) -> Report<M> {
         model.successors(&state, &mut next);
         for (step, after) in next.drain(..) {
             steps += 1;
-            let promise = model.broken(&state, &after);
-            let Entry::Vacant(new) = seen.index.entry(after.clone()) else {
-                if let Some(promise) = promise {
-                    counterexample = Some(trace(&seen, promise, at, (step, after)));
-                    break 'all;
-                }
-                continue;
-            };
-            if let Some(promise) = promise {
+            if let Some(promise) = model.broken(&state, &after) {
                 counterexample = Some(trace(&seen, promise, at, (step, after)));
                 break 'all;
             }
-            new.insert(());
+            if !seen.known.insert(after.clone()) {
+                continue;
+            }
             report_goals(&after, depth + 1);
             seen.states.push((after, Origin { depth: depth + 1, from: Some((at, step)) }));
         }

@@ -27,8 +27,12 @@ pub struct Bounds {
     pub late: usize,
     /// Whether clocks lag: in every `ttl + 1` ticks, one in which any of them may stand still.
     pub drift: bool,
-    /// Whether agents crash and start again.
-    pub crashes: bool,
+    /// How many of the agents, from the first, crash and start again.
+    pub crashes: usize,
+    /// Whether requests are under way for longer than an instant, beside replies.
+    pub slow_requests: bool,
+    /// Whether a leader may go on for a while before it applies what it has committed.
+    pub slow_apply: bool,
     /// The rule that is broken.
     pub mutation: Option<Mutation>,
 }
@@ -52,11 +56,13 @@ pub enum Mutation {
     QuorumFromAcknowledgement,
     /// A leader answers before it has applied what was committed before its election.
     AnswersFromOldState,
+    /// A leader waits for as long as the lease is, as if all clocks ran alike.
+    NoDriftInWait,
 }
 
 impl Mutation {
     /// All of them.
-    pub const ALL: [Mutation; 8] = [
+    pub const ALL: [Mutation; 9] = [
         Mutation::NoWait,
         Mutation::ForgetsEarlierLeaders,
         Mutation::DeadlineFromArrival,
@@ -65,5 +71,6 @@ impl Mutation {
         Mutation::ActsBeforeDisk,
         Mutation::QuorumFromAcknowledgement,
         Mutation::AnswersFromOldState,
+        Mutation::NoDriftInWait,
     ];
 }
