@@ -114,15 +114,19 @@ impl Shared {
 
     /// See [`ControlHandle::agent_report`](super::ControlHandle::agent_report).
     pub(crate) fn agent_report(&self, report: AgentReport) -> AgentReply {
-        let state = self.replica.state();
         let leader = self.replica.leadership().borrow().leader;
-        // Read before the lock and together with its term: see `LeaseTable`.
         let leading = self.replica.leading();
         let quorum = leading.and_then(|l| l.quorum_acked_at.map(|at| (l.term, self.clock.mono(at.into()))));
         let now = self.clock.now().mono;
-        let group = state.group_of(&report.appliance);
         let mut inner = self.lock();
-        let instruction = instruct(inner.leading.as_mut(), group, &report.appliance, now, quorum);
+        // The order matters. `inner.leading` is there only once the local state holds everything
+        // committed before its term, so the state must be read after it was found there: a state
+        // read earlier, on a thread that was then held up for the length of an election, could
+        // name an appliance whose role an earlier leader has since given away.
+        let table = inner.leading.as_mut().filter(|own| quorum.is_some_and(|(term, _)| own.term == term));
+        let state = self.replica.state();
+        let group = state.group_of(&report.appliance);
+        let instruction = instruct(table, group, &report.appliance, now, quorum);
         let changed = inner.take_report(report.clone(), now, group.is_some());
         drop(inner);
         if changed {
