@@ -13,6 +13,7 @@ pub mod model;
 pub mod netns;
 pub mod privileged;
 pub mod process;
+pub mod sim;
 pub mod timeline;
 pub mod tiny_disk;
 pub mod wait;

@@ -21,6 +21,7 @@ use super::raft::Raft;
 
 pub(crate) use operator::Wish;
 pub(crate) use propose::Purpose;
+pub(crate) use shared::id_of;
 
 /// An agent's newest report to this node.
 #[derive(Debug, Clone, Copy)]

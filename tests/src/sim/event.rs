@@ -9,7 +9,7 @@ use coordinator_core::observe::Sight;
 use coordinator_core::time::Mono;
 
 use super::act::{CallId, CloudAnswer, Request};
-use super::faults::Fault;
+use super::faults::Plan;
 
 /// Coordinators first, then the appliances.
 pub(crate) type NodeIx = usize;
@@ -49,15 +49,15 @@ pub(crate) enum Event {
         call: CallId,
         answer: CloudAnswer,
     },
-    /// The next fault is due.
+    /// The next fault is to be drawn.
     Nemesis,
-    FaultEnds(Fault),
-    /// An operator does something.
-    Operator,
+    /// A fault that was planned a moment ago.
+    Strike(Plan),
+    FaultEnds(u64),
     /// From chaos to calm, or from calm to chaos.
     Phase,
-    /// Calm has lasted long enough: everything must be in order.
-    MustBeCalm,
+    /// While it is calm: operators set right what they had set, and everything comes to order.
+    Calm,
 }
 
 #[derive(Debug, Clone)]
@@ -66,23 +66,42 @@ pub(crate) enum Timer {
     Election,
     Heartbeat,
     /// Everything up to this length of the log, and this vote, is on disk.
-    Synced { len: usize, vote: (u64, Option<NodeIx>) },
+    Synced {
+        len: usize,
+        vote: (u64, Option<NodeIx>),
+    },
     /// One probe of one appliance.
-    Probe { agent: usize, probe: usize },
+    Probe {
+        agent: usize,
+        probe: usize,
+    },
     /// Tell the leader what this vantage sees.
     Vantage,
     /// Look again.
-    Round { number: u64 },
+    Round {
+        number: u64,
+    },
     /// A proposal's outcome counts as unknown from now on.
-    ProposalLate { index: u64, term: u64 },
+    ProposalLate {
+        index: u64,
+        term: u64,
+    },
     /// A quorum did not confirm the leadership in time.
-    ConfirmLate { id: u64 },
+    ConfirmLate {
+        id: u64,
+    },
     /// The cloud did not answer in time.
-    CallLate { call: CallId },
+    CallLate {
+        call: CallId,
+    },
     /// A move goes on after a pause.
-    MoveAgain { task: u64 },
+    MoveAgain {
+        task: u64,
+    },
     /// The agent's reporter to one coordinator.
-    Report { to: NodeIx },
+    Report {
+        to: NodeIx,
+    },
     /// The agent looks after its lease.
     Turn,
     /// The agent's write is done, or has failed.
@@ -93,11 +112,23 @@ pub(crate) enum Timer {
 pub(crate) enum Message {
     Vote { term: u64, last: (u64, u64), pre: bool },
     Voted { term: u64, granted: bool, pre: bool },
-    Append { term: u64, prev: (u64, u64), entries: Vec<Arc<Entry>>, commit: u64, sent: Mono },
+    Append(Append),
     Appended { term: u64, matched: Option<u64>, hint: u64, sent: Mono },
     Report { request: u64, report: Report },
     Reply { request: u64, instruction: Instruction, ttl_ms: u64 },
     Sights { seq: u64, sights: Vec<Sight> },
+}
+
+/// A heartbeat round to one follower, with entries or without.
+#[derive(Debug, Clone)]
+pub(crate) struct Append {
+    pub(crate) term: u64,
+    /// Term and index of the entry before the first.
+    pub(crate) prev: (u64, u64),
+    pub(crate) entries: Vec<Arc<Entry>>,
+    pub(crate) commit: u64,
+    /// On the leader's clock; comes back with the answer.
+    pub(crate) sent: Mono,
 }
 
 /// The parts of `AgentReport` that anything follows from.

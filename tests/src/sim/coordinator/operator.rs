@@ -28,12 +28,14 @@ impl World {
         let (name, count) = (spec.name.clone(), spec.appliances.len());
         let any: ApplianceName = spec.appliances[self.random.below(count)].name.clone();
         let reason = "asked for".to_owned();
-        let request = |kind, to| Wish::Move(MoveRequest { group: name.clone(), kind, to, reason: reason.clone() });
+        let request =
+            |kind, to| Wish::Move(MoveRequest { group: name.clone(), kind, to, reason: reason.clone() });
         let maintenance = |enabled| {
             let (group, appliance) = (name.clone(), any.clone());
             Wish::Set(CommandBody::SetMaintenance { group, appliance, enabled, reason: reason.clone() })
         };
-        let mode = |mode| Wish::Set(CommandBody::SetMode { group: name.clone(), mode, reason: reason.clone() });
+        let mode =
+            |mode| Wish::Set(CommandBody::SetMode { group: name.clone(), mode, reason: reason.clone() });
         let wish = match self.random.below(20) {
             0..=4 => request(OperationKind::Switchover, None),
             5 => request(OperationKind::Switchover, Some(any.clone())),

@@ -35,7 +35,11 @@ impl World {
         let command = Command { at, actor, body };
         let acting_early = self.mutation == Some(Mutation::ActBeforeCommit);
         let early = (acting_early && purpose == Purpose::Round).then(|| command.clone());
+        let healthy = self.would_move_a_healthy_active(node, &command);
         let Some(index) = self.propose_in_term(node, term, command) else { return false };
+        if let Some(why) = healthy {
+            self.oracle.unsound.insert((term, index), why);
+        }
         self.coordinators[node].proposed.insert(index, (term, purpose));
         self.at(self.now + DEADLINE, node, Timer::ProposalLate { index, term });
         if let Some(command) = early {

@@ -9,7 +9,7 @@ use coordinator_core::decide::Observations;
 use coordinator_core::ids::{ApplianceName, NodeId};
 use coordinator_core::lease::{Answer, Held};
 use coordinator_core::model::{ProbeKind, ProbeSpec};
-use coordinator_core::observe::{Sight, VantageReport, Verdict};
+use coordinator_core::observe::{Sight, VantageReport};
 use coordinator_core::release::Holding;
 use coordinator_core::state::Group;
 use coordinator_core::time::Mono;
@@ -143,12 +143,6 @@ impl World {
         }
         reports.insert(id_of(node), VantageReport { about: mono, sights: c.watch.sights(mono) });
         Observations { vantages: (0..COORDINATORS).map(id_of).collect(), reports }
-    }
-
-    /// Whether this node, by itself, holds an appliance to be down.
-    pub(crate) fn holds_down(&self, node: NodeIx, name: &ApplianceName) -> bool {
-        let sights = self.coordinators[node].watch.sights(self.mono(node));
-        sights.iter().any(|sight| sight.appliance == *name && sight.verdict == Verdict::Down)
     }
 
     /// `Inner::holdings`.

@@ -13,26 +13,31 @@ impl World {
         let wait = timings.election_max + self.random.between(timings.election_min, timings.election_max);
         let at = self.now + wait;
         self.coordinators[node].raft.stand_at = at;
+        self.arm(node, at);
+    }
+
+    fn arm(&mut self, node: NodeIx, at: At) {
+        self.coordinators[node].raft.armed_at = at;
         self.at(at, node, Timer::Election);
     }
 
     pub(crate) fn on_election_timer(&mut self, node: NodeIx) {
         let now = self.now;
         let raft = &mut self.coordinators[node].raft;
-        if raft.role == Role::Leader || now < raft.stand_at {
+        if raft.role == Role::Leader || now < raft.armed_at {
             return;
         }
-        if now < raft.quarantined_until {
-            let at = raft.quarantined_until;
-            raft.stand_at = at;
-            return self.at(at, node, Timer::Election);
+        // A leader was heard of since, or the node has just started.
+        let early = raft.stand_at.max(raft.quarantined_until);
+        if now < early {
+            return self.arm(node, early);
         }
         raft.role = Role::Candidate { pre: true };
         raft.leader = None;
         raft.votes = [false; COORDINATORS];
         raft.votes[node] = true;
         let message = Message::Vote { term: raft.term + 1, last: raft.last(), pre: true };
-        self.to_peers(node, 0, &message);
+        self.tell_peers(node, 0, &message);
         self.arm_election(node);
     }
 
@@ -45,10 +50,10 @@ impl World {
         raft.votes[node] = true;
         let message = Message::Vote { term: raft.term, last: raft.last(), pre: false };
         let wait = self.sync(node);
-        self.to_peers(node, wait, &message);
+        self.tell_peers(node, wait, &message);
     }
 
-    fn to_peers(&mut self, node: NodeIx, wait: At, message: &Message) {
+    fn tell_peers(&mut self, node: NodeIx, wait: At, message: &Message) {
         for peer in (0..COORDINATORS).filter(|peer| *peer != node) {
             self.send_after(wait, node, peer, message.clone());
         }
@@ -65,6 +70,8 @@ impl World {
         }
         if pre {
             let granted = term > raft.term && last >= raft.last();
+            // A refusal says why: a candidate that is behind learns of the term that it needs.
+            let term = if granted { term } else { raft.term };
             let message = Message::Voted { term, granted, pre };
             return self.send(node, from, message);
         }
@@ -128,7 +135,7 @@ impl World {
         self.oracle_elected(node);
         self.append(node, Entry { term, command: None });
         self.leadership_won(node);
-        self.on_heartbeat_timer(node);
+        self.beat(node);
     }
 
     /// A timer of the node's present life.

@@ -7,7 +7,7 @@ use coordinator_core::time::Mono;
 
 use super::Role;
 use crate::sim::clock::At;
-use crate::sim::event::{Entry, Message, NodeIx, Timer};
+use crate::sim::event::{Append, Entry, Message, NodeIx, Timer};
 use crate::sim::setup::COORDINATORS;
 use crate::sim::world::World;
 
@@ -18,12 +18,19 @@ impl World {
     /// Writes what is not on disk yet; returns how long that takes.
     pub(crate) fn sync(&mut self, node: NodeIx) -> At {
         let slow = self.coordinators[node].disk_slow > 0;
-        let takes =
-            if slow { self.random.long_tail_ms(20, 1_500) } else { self.random.between(100, 1_500) };
+        let takes = if slow { self.random.long_tail_ms(20, 1_500) } else { self.random.between(100, 1_500) };
         let raft = &mut self.coordinators[node].raft;
-        // One disk, in order.
-        let done = raft.disk_free_at.max(self.now) + takes;
-        raft.disk_free_at = done;
+        // One write at a time, and one behind it that takes in everything until it begins.
+        if self.now >= raft.writing_until {
+            raft.writing_until = raft.queued_until.max(self.now);
+        }
+        if raft.writing_until <= self.now {
+            raft.writing_until = self.now + takes;
+            raft.queued_until = raft.writing_until;
+        } else if raft.queued_until <= raft.writing_until {
+            raft.queued_until = raft.writing_until + takes;
+        }
+        let done = raft.queued_until;
         let timer = Timer::Synced { len: raft.log.len(), vote: (raft.term, raft.voted) };
         self.at(done, node, timer);
         done - self.now
@@ -56,9 +63,14 @@ impl World {
     }
 
     pub(crate) fn on_heartbeat_timer(&mut self, node: NodeIx) {
-        if self.coordinators[node].raft.role != Role::Leader {
-            return;
+        let c = &self.coordinators[node];
+        if c.raft.role == Role::Leader && self.now >= c.beat_at {
+            self.beat(node);
         }
+    }
+
+    /// A heartbeat round, and the next one.
+    pub(crate) fn beat(&mut self, node: NodeIx) {
         self.broadcast(node);
         let next = self.now + self.timings.heartbeat;
         self.coordinators[node].beat_at = next;
@@ -79,20 +91,12 @@ impl World {
         let skip = usize::try_from(next - 1).unwrap_or(usize::MAX);
         let entries: Vec<_> = raft.log.iter().skip(skip).take(MOST_ENTRIES).cloned().collect();
         let prev = (raft.term_at(next - 1), next - 1);
-        let message = Message::Append { term: raft.term, prev, entries, commit: raft.commit, sent };
-        self.send(node, peer, message);
+        let append = Append { term: raft.term, prev, entries, commit: raft.commit, sent };
+        self.send(node, peer, Message::Append(append));
     }
 
-    pub(crate) fn on_append(
-        &mut self,
-        node: NodeIx,
-        from: NodeIx,
-        term: u64,
-        prev: (u64, u64),
-        entries: &[Arc<Entry>],
-        commit: u64,
-        sent: Mono,
-    ) {
+    pub(crate) fn on_append(&mut self, node: NodeIx, from: NodeIx, append: &Append) {
+        let Append { term, prev, ref entries, commit, sent } = *append;
         let raft = &self.coordinators[node].raft;
         if term < raft.term {
             let message = Message::Appended { term: raft.term, matched: None, hint: 0, sent };
@@ -105,7 +109,7 @@ impl World {
         let raft = &mut self.coordinators[node].raft;
         raft.leader = Some(from);
         raft.heard_at = now;
-        self.arm_after_contact(node);
+        self.put_election_off(node);
         if new_leader {
             self.tell_sights(node);
         }
@@ -137,15 +141,10 @@ impl World {
     }
 
     /// A leader was heard of: the election that is armed finds `stand_at` moved on.
-    fn arm_after_contact(&mut self, node: NodeIx) {
+    fn put_election_off(&mut self, node: NodeIx) {
         let timings = self.timings;
-        let before = self.coordinators[node].raft.stand_at;
         let wait = timings.election_max + self.random.between(timings.election_min, timings.election_max);
         self.coordinators[node].raft.stand_at = self.now + wait;
-        // One timer at a time: it is set again when it fires too early.
-        if before <= self.now {
-            self.at(self.now + wait, node, Timer::Election);
-        }
     }
 
     pub(crate) fn on_appended(

@@ -1,0 +1,96 @@
+//! What must hold at every instant, one file each, and what they are judged by.
+//!
+//! The oracle knows what nothing in the world knows: the one log that was ever committed, who
+//! carries what at this true instant, and which faults are in force.
+
+pub(crate) mod acknowledged_survive;
+pub(crate) mod cloud_fencing;
+pub(crate) mod committed_first;
+pub(crate) mod converges;
+pub(crate) mod healthy_stays;
+mod hooks;
+pub(crate) mod one_vip_holder;
+pub(crate) mod operators_respected;
+pub(crate) mod replicas_agree;
+pub(crate) mod tokens_rise;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use coordinator_core::ids::{BindingName, Token};
+use coordinator_core::model::GroupSpec;
+use coordinator_core::state::State;
+
+use super::event::Entry;
+
+/// States kept, to compare those of the nodes with that lag behind.
+const KEPT_STATES: usize = 400;
+
+/// An invariant that does not hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Broken {
+    pub(crate) invariant: &'static str,
+    pub(crate) what: String,
+}
+
+/// Everything that invariants are judged by, apart from the world itself.
+#[derive(Debug)]
+pub(crate) struct Oracle {
+    pub(crate) broken: Option<Broken>,
+    /// Every entry that any leader ever committed.
+    pub(crate) log: Vec<Arc<Entry>>,
+    state: State,
+    /// The states after the newest entries, with their index.
+    pub(crate) states: VecDeque<(u64, State)>,
+    /// Log indexes of commands that an operator was told are committed, with their terms.
+    pub(crate) acknowledged: BTreeMap<u64, u64>,
+    /// Accepted grants of the active role, by token: the group's and the appliance's place.
+    pub(crate) grants: BTreeMap<Token, (usize, usize)>,
+    /// The newest token whose move of a binding is recorded as done, by group.
+    pub(crate) done: BTreeMap<(usize, BindingName), Token>,
+    /// Proposals, by term and index, that must not be committed, and why.
+    pub(crate) unsound: BTreeMap<(u64, u64), String>,
+    /// Groups, for names.
+    pub(crate) specs: Vec<GroupSpec>,
+    /// Every invariant that was ever judged: a check that is never made proves nothing.
+    pub(crate) judged: BTreeSet<&'static str>,
+}
+
+impl Oracle {
+    pub(crate) fn new(specs: &[GroupSpec]) -> Oracle {
+        Oracle {
+            broken: None,
+            log: Vec::new(),
+            state: State::default(),
+            states: VecDeque::new(),
+            acknowledged: BTreeMap::new(),
+            grants: BTreeMap::new(),
+            done: BTreeMap::new(),
+            unsound: BTreeMap::new(),
+            specs: specs.to_vec(),
+            judged: BTreeSet::new(),
+        }
+    }
+
+    /// The state after everything that is committed.
+    pub(crate) fn state(&self) -> &State {
+        &self.state
+    }
+
+    fn keep_state(&mut self, index: u64) {
+        if self.states.len() >= KEPT_STATES {
+            self.states.pop_front();
+        }
+        self.states.push_back((index, self.state.clone()));
+    }
+
+    /// Takes in a judgement. The first that is not sound ends the run.
+    pub(crate) fn judge(&mut self, invariant: &'static str, judgement: Result<(), String>) {
+        self.judged.insert(invariant);
+        if let Err(what) = judgement
+            && self.broken.is_none()
+        {
+            self.broken = Some(Broken { invariant, what });
+        }
+    }
+}

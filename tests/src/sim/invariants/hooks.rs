@@ -1,0 +1,126 @@
+//! Where in the world the invariants are judged.
+
+use coordinator_core::apply::apply;
+use coordinator_core::command::{Command, CommandBody, StepOutcome};
+use coordinator_core::ids::Token;
+
+use super::{
+    acknowledged_survive, cloud_fencing, committed_first, converges, healthy_stays, one_vip_holder,
+    operators_respected, replicas_agree, tokens_rise,
+};
+use crate::sim::cloud::{Resource, ResourceIx};
+use crate::sim::event::{Entry, NodeIx};
+use crate::sim::world::World;
+
+impl World {
+    pub(crate) fn oracle_elected(&mut self, node: NodeIx) {
+        let judgement = acknowledged_survive::judge(&self.oracle, &self.coordinators[node].raft);
+        self.oracle.judge(acknowledged_survive::NAME, judgement);
+    }
+
+    /// A leader counts everything up to `commit` as committed.
+    pub(crate) fn oracle_committed(&mut self, node: NodeIx, commit: u64) {
+        while (self.oracle.log.len() as u64) < commit {
+            let index = self.oracle.log.len() as u64 + 1;
+            let Some(entry) = self.coordinators[node].raft.entry(index).cloned() else { return };
+            self.oracle.log.push(entry.clone());
+            if let Some(command) = &entry.command {
+                self.commit_one(index, entry.term, command);
+            }
+            self.oracle.keep_state(index);
+        }
+    }
+
+    fn commit_one(&mut self, index: u64, term: u64, command: &Command) {
+        let before = self.oracle.state.clone();
+        let result = apply(&mut self.oracle.state, index, command);
+        let accepted = result.is_ok();
+        if let Ok(events) = &result {
+            for event in events {
+                self.trace.line(self.now, format_args!("log {index}: {event}"));
+            }
+        }
+        let oracle = &mut self.oracle;
+        oracle.judge(replicas_agree::NAME, replicas_agree::sound(&oracle.state));
+        oracle.judge(tokens_rise::NAME, tokens_rise::in_state(&before, &oracle.state));
+        if !accepted {
+            return;
+        }
+        oracle.judge(operators_respected::NAME, operators_respected::judge(&before, command));
+        match &command.body {
+            CommandBody::StartOperation(start) => {
+                let place = |g: usize| oracle.specs[g].appliances.iter().position(|a| a.name == start.to);
+                let group = oracle.specs.iter().position(|spec| spec.name == start.group);
+                if let Some((group, place)) = group.and_then(|g| Some((g, place(g)?))) {
+                    oracle.grants.insert(Token(index), (group, place));
+                }
+                let judgement = oracle.unsound.remove(&(term, index)).map_or(Ok(()), Err);
+                oracle.judge(healthy_stays::NAME, judgement);
+                let judgement = converges::stays(self);
+                self.oracle.judge(converges::NAME, judgement);
+            }
+            CommandBody::RecordStep(record) if record.outcome == StepOutcome::Done => {
+                if let Some(group) = oracle.specs.iter().position(|spec| spec.name == record.group) {
+                    let newest = oracle.done.entry((group, record.binding.clone())).or_default();
+                    *newest = (*newest).max(record.operation.token());
+                }
+            }
+            _ => {}
+        }
+    }
+
+    pub(crate) fn oracle_applied(&mut self, node: NodeIx, index: u64, entry: &Entry) {
+        let judgement = replicas_agree::judge(&self.oracle, index, entry, &self.coordinators[node].state);
+        let judgement = judgement.map_err(|what| format!("c{}: {what}", node + 1));
+        self.oracle.judge(replicas_agree::NAME, judgement);
+    }
+
+    /// An operator is told that a command is committed.
+    pub(crate) fn oracle_acknowledged(&mut self, node: NodeIx, index: u64) {
+        let term = self.coordinators[node].raft.term_at(index);
+        self.oracle.acknowledged.insert(index, term);
+        let judgement = acknowledged_survive::acknowledged(&self.oracle, index, term);
+        self.oracle.judge(acknowledged_survive::NAME, judgement);
+    }
+
+    /// A coordinator begins to move something, or is about to write.
+    pub(crate) fn oracle_acts(&mut self, node: NodeIx, group: usize, token: Token, to: usize) {
+        let judgement = committed_first::judge(&self.oracle, group, token, to);
+        let judgement = judgement.map_err(|what| format!("c{} {what}", node + 1));
+        self.oracle.judge(committed_first::NAME, judgement);
+    }
+
+    pub(crate) fn oracle_cloud_wrote(&mut self, resource: ResourceIx, before: &Resource, after: &Resource) {
+        let judgement = tokens_rise::on_resource(resource, before.token, after.token);
+        self.oracle.judge(tokens_rise::NAME, judgement);
+        let carriers = self.cloud.carriers(after.group);
+        let judgement = cloud_fencing::judge(&self.oracle, resource, after, &carriers);
+        self.oracle.judge(cloud_fencing::NAME, judgement);
+    }
+
+    pub(crate) fn oracle_stored(&mut self, agent: usize, before: Token, after: Token) {
+        let judgement = tokens_rise::on_disk(&self.agents[agent].name, before, after);
+        self.oracle.judge(tokens_rise::NAME, judgement);
+    }
+
+    /// An agent has put its VIPs in place, or kept them there for longer.
+    pub(crate) fn oracle_carries(&mut self, agent: usize, token: Token, new: bool) {
+        let judgement = one_vip_holder::judge(&self.agents, agent, self.now);
+        self.oracle.judge(one_vip_holder::NAME, judgement);
+        if !new {
+            return;
+        }
+        let a = &self.agents[agent];
+        self.trace.line(self.now, format_args!("{} carries the VIP under token {token}", a.name));
+        let judgement = committed_first::judge(&self.oracle, a.group, token, a.place);
+        let judgement = judgement.map_err(|what| format!("{} {what}", a.name));
+        self.oracle.judge(committed_first::NAME, judgement);
+        let judgement = tokens_rise::held(&a.name, a.disk, token);
+        self.oracle.judge(tokens_rise::NAME, judgement);
+    }
+
+    pub(crate) fn oracle_calm(&mut self) {
+        let judgement = converges::judge(self);
+        self.oracle.judge(converges::NAME, judgement);
+    }
+}
