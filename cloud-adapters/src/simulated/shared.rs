@@ -21,7 +21,7 @@ use super::model::{CallSeen, Carried, CarriedBy, Nic, RouteTable, Topology};
 /// Most calls kept; the oldest go first.
 const CALLS: usize = 10_000;
 
-/// What the server, the data plane and [`Running`] share.
+/// What the server, the data plane and [`Running`](super::Running) share.
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) token: Option<String>,

@@ -17,8 +17,13 @@ use super::render;
 /// Arguments of `apply`.
 #[derive(Debug, Args)]
 pub(super) struct ApplyArgs {
-    /// A file with one [[group]] or more. Groups that are not in it stay as they are.
-    #[arg(short, long, value_name = "FILE")]
+    // Not a doc comment: its brackets would be taken for links.
+    #[arg(
+        help = "A file with one [[group]] or more. Groups that are not in it stay as they are",
+        short,
+        long,
+        value_name = "FILE"
+    )]
     file: PathBuf,
     /// Show what would change, and change nothing.
     #[arg(long)]

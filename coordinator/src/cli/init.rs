@@ -19,12 +19,23 @@ use crate::init::{self, API_PORT, AgentOptions, CLUSTER_PORT, InitOptions, InitR
 pub(super) struct InitArgs {
     /// Where everything is written. Must not exist, or be empty.
     dir: PathBuf,
-    /// A coordinator: ADDRESS[,api=PORT][,cluster=PORT]. Repeat it for each; three survive the
-    /// loss of one.
-    #[arg(long = "node", value_name = "NODE", required = true, value_parser = node)]
+    // Not a doc comment: its brackets would be taken for links.
+    #[arg(
+        long = "node",
+        value_name = "NODE",
+        required = true,
+        value_parser = node,
+        help = "A coordinator: ADDRESS[,api=PORT][,cluster=PORT]. \
+                Repeat it for each; three survive the loss of one"
+    )]
     nodes: Vec<Node>,
-    /// An appliance that runs an agent: NAME[,address=IP][,interface=NAME]…[,health=IP:PORT].
-    #[arg(long = "agent", value_name = "AGENT", value_parser = agent)]
+    // Not a doc comment: its brackets would be taken for links.
+    #[arg(
+        long = "agent",
+        value_name = "AGENT",
+        value_parser = agent,
+        help = "An appliance that runs an agent: NAME[,address=IP][,interface=NAME]…[,health=IP:PORT]"
+    )]
     agents: Vec<AgentOptions>,
     /// What people call the cluster.
     #[arg(long, default_value = "pointsman")]
