@@ -70,6 +70,11 @@ pub(crate) enum Timer {
         len: usize,
         vote: (u64, Option<NodeIx>),
     },
+    /// The disk is done: the answer may go out.
+    Say {
+        to: NodeIx,
+        message: Message,
+    },
     /// One probe of one appliance.
     Probe {
         agent: usize,

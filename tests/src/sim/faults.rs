@@ -46,6 +46,15 @@ pub(crate) enum Plan {
     CutActive,
     /// The same, or its agent is stopped or killed.
     HurtActive,
+    /// A follower that could not see an active appliance is not heard of any more; a little later
+    /// the leader cannot see it for a while.
+    StaleWitness,
+    /// While calls take long to arrive, the leader goes away and a group is moved back.
+    LateCalls,
+    /// This coordinator is down for a while.
+    Down(NodeIx),
+    /// This coordinator does not see this appliance for a while.
+    Blind(NodeIx, usize),
     Operator,
 }
 
@@ -63,6 +72,8 @@ impl World {
             3..=4 => self.strike(Plan::CutLeader),
             5..=7 => self.strike(Plan::HurtActive),
             8 => self.strike(Plan::CutActive),
+            9 => self.strike(Plan::StaleWitness),
+            10..=11 => self.strike(Plan::LateCalls),
             _ => {
                 let fault = self.any_fault();
                 let span = self.random.long_tail_ms(150, 12_000);
@@ -113,6 +124,13 @@ impl World {
                 let span = self.random.span_ms(500, 8_000);
                 self.begin(Fault::Links(Trouble::Cut, links), span);
             }
+            Plan::StaleWitness => self.stale_witness(),
+            Plan::Down(node) => self.begin(Fault::CoordinatorDown(node), ms(28_000)),
+            Plan::Blind(node, agent) => {
+                let appliance = COORDINATORS + agent;
+                self.begin(Fault::Links(Trouble::Cut, vec![(node, appliance), (appliance, node)]), ms(3_000));
+            }
+            Plan::LateCalls => self.late_calls(),
             Plan::HurtActive => {
                 let Some(agent) = self.a_carrier() else { return };
                 let span = self.random.span_ms(500, 8_000);
@@ -123,6 +141,32 @@ impl World {
                     _ => self.begin(Fault::Links(Trouble::Cut, self.links_of(COORDINATORS + agent)), span),
                 }
             }
+        }
+    }
+
+    fn stale_witness(&mut self) {
+        let leads = |node: &NodeIx| self.coordinators[*node].raft.role == Role::Leader;
+        let (Some(leader), Some(agent)) = ((0..COORDINATORS).find(leads), self.a_carrier()) else { return };
+        let witness = (leader + 1 + self.random.below(COORDINATORS - 1)) % COORDINATORS;
+        let appliance = COORDINATORS + agent;
+        let both = |a, b| vec![(a, b), (b, a)];
+        self.begin(Fault::Links(Trouble::Cut, both(witness, appliance)), ms(4_000));
+        let gone = self.now + ms(3_000);
+        self.queue.push(gone, Event::Strike(Plan::Down(witness)));
+        let later = gone + ms(18_000);
+        self.queue.push(later, Event::Strike(Plan::Blind(leader, agent)));
+    }
+
+    fn late_calls(&mut self) {
+        let span = self.random.span_ms(6_000, 12_000);
+        self.begin(Fault::CloudLate, span);
+        let mut at = self.now + self.random.span_ms(10, 1_000);
+        self.queue.push(at, Event::Strike(Plan::Operator));
+        at += self.random.span_ms(500, 3_000);
+        self.queue.push(at, Event::Strike(Plan::CutLeader));
+        for _ in 0..3 {
+            at += self.random.span_ms(700, 4_000);
+            self.queue.push(at, Event::Strike(Plan::Operator));
         }
     }
 

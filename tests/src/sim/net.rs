@@ -1,7 +1,7 @@
 //! The network: every ordered pair of nodes has a link of its own, so that a fault may be one-way.
 
 use super::clock::{At, ms};
-use super::event::{Event, Message, NodeIx};
+use super::event::{Event, Message, NodeIx, Timer};
 use super::random::Random;
 use super::world::World;
 
@@ -55,24 +55,27 @@ impl Network {
 }
 
 impl World {
-    /// Sends a message. It may be lost, late, doubled, and overtaken.
-    pub(crate) fn send(&mut self, from: NodeIx, to: NodeIx, message: Message) {
-        self.send_after(0, from, to, message);
+    /// Sends a message once `wait` is over, which is how long a disk takes. A process that dies
+    /// before says nothing.
+    pub(crate) fn send_after(&mut self, wait: At, from: NodeIx, to: NodeIx, message: Message) {
+        if wait == 0 {
+            return self.send(from, to, message);
+        }
+        self.at(self.now + wait, from, Timer::Say { to, message });
     }
 
-    /// Sends a message once `wait` is over, which is how long a disk takes.
-    pub(crate) fn send_after(&mut self, wait: At, from: NodeIx, to: NodeIx, message: Message) {
+    /// Sends a message. It may be lost, late, doubled, and overtaken.
+    pub(crate) fn send(&mut self, from: NodeIx, to: NodeIx, message: Message) {
         let link = *self.net.link(from, to);
         if link.doubling > 0
             && self.random.percent(30)
             && let Some(delay) = link.delay(&mut self.random)
         {
-            let later = delay + self.random.span_ms(1, 400);
-            let at = self.now + wait + later;
+            let at = self.now + delay + self.random.span_ms(1, 400);
             self.queue.push(at, Event::Deliver { from, to, message: message.clone() });
         }
         if let Some(delay) = link.delay(&mut self.random) {
-            self.queue.push(self.now + wait + delay, Event::Deliver { from, to, message });
+            self.queue.push(self.now + delay, Event::Deliver { from, to, message });
         }
     }
 

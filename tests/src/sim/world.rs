@@ -179,6 +179,7 @@ impl World {
             Timer::Election => self.on_election_timer(node),
             Timer::Heartbeat => self.on_heartbeat_timer(node),
             Timer::Synced { len, vote } => self.on_synced(node, len, vote),
+            Timer::Say { to, message } => self.send(node, to, message),
             Timer::Probe { agent, probe } => self.on_probe(node, agent, probe),
             Timer::Vantage => self.on_vantage_timer(node),
             Timer::Round { number } => self.on_round(node, number),
