@@ -11,6 +11,7 @@
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use coordinator_core::event::Event;
 use coordinator_core::ids::GroupName;
@@ -25,6 +26,9 @@ const EVENT: u8 = b'h';
 /// sled stalls for seconds on a very large batch.
 const CHUNK: usize = 1000;
 const CACHE_BYTES: u64 = 16 << 20;
+/// How long sled's own threads may take to end after a store was closed, and how often to look.
+const LOCK_PATIENCE: Duration = Duration::from_secs(5);
+const LOCK_PAUSE: Duration = Duration::from_millis(10);
 
 /// Why the store failed.
 #[derive(Debug, thiserror::Error)]
@@ -299,13 +303,30 @@ fn sync_file(path: &Path) -> Result<(), StoreError> {
 fn open_db(path: &Path) -> Result<sled::Db, StoreError> {
     remove_snapshots(path, |name| name.ends_with(".generating"))?;
     let config = sled::Config::new().path(path).cache_capacity(CACHE_BYTES).flush_every_ms(None);
-    match config.open() {
+    match open_unlocked(&config) {
         Err(sled::Error::Corruption { .. }) => {
             tracing::warn!(path = %path.display(), "sled reports corruption: trying without its snapshot files");
             remove_snapshots(path, |_| true)?;
-            config.open().map_err(failed("open"))
+            open_unlocked(&config).map_err(failed("open"))
         }
         opened => opened.map_err(failed("open")),
+    }
+}
+
+/// Opens sled once its lock is free. A store that was closed a moment ago in this process keeps the
+/// lock until sled's own threads have ended; no other process can have it, since the data
+/// directory has a lock of its own.
+fn open_unlocked(config: &sled::Config) -> sled::Result<sled::Db> {
+    let deadline = Instant::now() + LOCK_PATIENCE;
+    loop {
+        match config.open() {
+            Err(sled::Error::Io(error))
+                if error.to_string().contains("acquire lock") && Instant::now() < deadline =>
+            {
+                std::thread::sleep(LOCK_PAUSE);
+            }
+            opened => return opened,
+        }
     }
 }
 
