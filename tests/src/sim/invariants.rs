@@ -39,6 +39,8 @@ pub(crate) struct Oracle {
     pub(crate) broken: Option<Broken>,
     /// Every entry that any leader ever committed.
     pub(crate) log: Vec<Arc<Entry>>,
+    /// The term in which each was committed: that of the leader, not that of the entry.
+    pub(crate) committed_in: Vec<u64>,
     state: State,
     /// The states after the newest entries, with their index.
     pub(crate) states: VecDeque<(u64, State)>,
@@ -61,6 +63,7 @@ impl Oracle {
         Oracle {
             broken: None,
             log: Vec::new(),
+            committed_in: Vec::new(),
             state: State::default(),
             states: VecDeque::new(),
             acknowledged: BTreeMap::new(),

@@ -14,18 +14,18 @@ pub(super) fn acknowledged(oracle: &Oracle, index: u64, term: u64) -> Result<(),
     }
 }
 
-/// A node was elected: nothing that was ever committed is missing in its log.
+/// A node was elected: nothing that was committed in an earlier term is missing in its log. Votes
+/// that arrive late may elect a leader of a term that is over; it knows less, and commits nothing.
 pub(super) fn judge(oracle: &Oracle, raft: &Raft) -> Result<(), String> {
-    for (index, term) in &oracle.acknowledged {
+    let earlier = oracle.committed_in.partition_point(|term| *term < raft.term);
+    for (index, term) in oracle.acknowledged.range(..=earlier as u64) {
         if raft.term_at(*index) != *term {
             return Err(format!("the new leader does not have entry {index}, which was acknowledged"));
         }
     }
-    let newest = oracle.log.len() as u64;
-    let term = oracle.log.last().map_or(0, |entry| entry.term);
-    if raft.term_at(newest) == term {
-        Ok(())
-    } else {
-        Err(format!("the new leader lacks the committed entry {newest}"))
+    let Some(newest) = earlier.checked_sub(1).and_then(|at| oracle.log.get(at)) else { return Ok(()) };
+    if raft.term_at(earlier as u64) == newest.term {
+        return Ok(());
     }
+    Err(format!("the new leader lacks the committed entry {earlier}"))
 }

@@ -24,6 +24,7 @@ impl World {
             let index = self.oracle.log.len() as u64 + 1;
             let Some(entry) = self.coordinators[node].raft.entry(index).cloned() else { return };
             self.oracle.log.push(entry.clone());
+            self.oracle.committed_in.push(self.coordinators[node].raft.term);
             if let Some(command) = &entry.command {
                 self.commit_one(index, entry.term, command);
             }
