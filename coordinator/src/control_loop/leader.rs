@@ -14,6 +14,7 @@ use coordinator_core::lease::LeaseTable;
 use coordinator_core::model::GroupSpec;
 use coordinator_core::release;
 use coordinator_core::time::{Mono, WallTime};
+use tokio::sync::watch;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
@@ -34,21 +35,45 @@ const CATCH_UP: Duration = Duration::from_secs(1);
 
 /// Follows the leadership for as long as the node runs.
 pub(super) async fn run(shared: Arc<Shared>, adapters: Arc<Adapters>, seed: Vec<GroupSpec>) {
-    let mut leadership = shared.replica.leadership();
+    let leadership = shared.replica.leadership();
+    let seed: Arc<[GroupSpec]> = seed.into();
+    let lead = |current| {
+        let (shared, adapters, seed) = (shared.clone(), adapters.clone(), seed.clone());
+        async move { lead(&shared, &adapters, &seed, &current).await }
+    };
+    each_term(leadership, lead, || shared.lock().leading = None).await;
+}
+
+/// Runs `lead` for every term in which this node leads, drops it as soon as that term is over, and
+/// then calls `ended`. Returns when the leadership is followed no more.
+///
+/// The end of one term may be the beginning of the next: a node that lost and regained the
+/// leadership before it looked sees only a newer term. So the leadership is looked at again after
+/// each term, and only waited for where this node does not lead.
+async fn each_term<F: Future<Output = ()>>(
+    mut leadership: watch::Receiver<Leadership>,
+    lead: impl Fn(Leadership) -> F,
+    ended: impl Fn(),
+) {
     loop {
         let current = *leadership.borrow_and_update();
-        if current.is_self {
-            let lost = async {
-                let moved_on = |now: &Leadership| !now.is_self || now.term != current.term;
-                let _ = leadership.wait_for(moved_on).await;
+        let moved_on = |now: &Leadership| !now.is_self || now.term != current.term;
+        let followed = if current.is_self {
+            let followed = tokio::select! {
+                // It only ends by itself when the node stops: then the term ends as well.
+                followed = async {
+                    lead(current).await;
+                    std::future::pending().await
+                } => followed,
+                moved = leadership.wait_for(moved_on) => moved.is_ok(),
             };
-            tokio::select! {
-                () = lead(&shared, &adapters, &seed, &current) => {}
-                () = lost => info!(term = current.term, "leadership lost: acting stops"),
-            }
-            shared.lock().leading = None;
-        }
-        if leadership.changed().await.is_err() {
+            info!(term = current.term, "leadership lost: acting stops");
+            ended();
+            followed
+        } else {
+            leadership.changed().await.is_ok()
+        };
+        if !followed {
             return;
         }
     }
@@ -123,4 +148,37 @@ async fn round(shared: &Shared, proposer: &Proposer, acting: &mut Acting) -> Ins
 
 fn earliest(wakeups: [Option<Mono>; 2], at_most: Mono) -> Mono {
     wakeups.into_iter().flatten().fold(at_most, Mono::min)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Mutex;
+    use tokio::sync::Notify;
+
+    fn leadership(term: u64, is_self: bool) -> Leadership {
+        Leadership { term, is_self, ..Leadership::default() }
+    }
+
+    #[tokio::test]
+    async fn a_leadership_lost_and_regained_unnoticed_is_led_anew() {
+        let (sender, receiver) = watch::channel(leadership(3, true));
+        let (led, begun, ends) = (Mutex::new(Vec::new()), Notify::new(), Mutex::new(0));
+        let lead = |current: Leadership| {
+            led.lock().unwrap().push(current.term);
+            begun.notify_one();
+            std::future::pending()
+        };
+        let story = async {
+            begun.notified().await;
+            // Both at once: the follower of the leadership sees the newer one alone.
+            sender.send_replace(leadership(4, false));
+            sender.send_replace(leadership(5, true));
+            begun.notified().await;
+            drop(sender);
+        };
+        let both = async { tokio::join!(each_term(receiver, lead, || *ends.lock().unwrap() += 1), story) };
+        tokio::time::timeout(Duration::from_secs(10), both).await.unwrap();
+        assert_eq!((led.into_inner().unwrap(), ends.into_inner().unwrap()), (vec![3, 5], 2));
+    }
 }
