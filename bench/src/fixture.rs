@@ -37,6 +37,8 @@ fn group(number: u16) -> Result<GroupSpec, NameError> {
                 rise: 2,
                 fall: 2,
             }],
+            peer: Vec::new(),
+            fence: None,
         })
     };
     let appliances = vec![appliance("a", 1)?, appliance("b", 2)?];

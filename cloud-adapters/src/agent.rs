@@ -78,6 +78,9 @@ mod tests {
             holding: holding.map(Token),
             vips_up: holding.is_some(),
             faults: Vec::new(),
+            revision: 0,
+            via: None,
+            peers: Vec::new(),
         }
     }
 

@@ -373,6 +373,8 @@ fn put(name: &str) -> Command {
             rise: 1,
             fall: 1,
         }],
+        peer: Vec::new(),
+        fence: None,
     };
     let appliances = vec![appliance("a", 1), appliance("b", 2)];
     let targets = appliances.iter().map(|a| (a.name.clone(), format!("nic-{}", a.name))).collect();

@@ -96,6 +96,9 @@ impl Bench {
             revision: 1,
             ttl_ms: u64::try_from(TTL.as_millis()).unwrap(),
             vips: vips.iter().map(|address| vip(address)).collect(),
+            failsafe: false,
+            drift_ppm: 0,
+            peers: Vec::new(),
         };
         let reply = AgentReply { node: NodeId(1), leader: Some(NodeId(1)), instruction, group: Some(group) };
         self.answers.send(Answer { sent_at: clock::now(), reply }).await.unwrap();

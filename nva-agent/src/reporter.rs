@@ -112,6 +112,9 @@ impl Reporter {
             holding: standing.holding,
             vips_up: standing.vips_up,
             faults: standing.faults.into_iter().take(MAX_FAULTS).map(cut).collect(),
+            revision: 0,
+            via: None,
+            peers: Vec::new(),
         };
         let url = format!("{}{REPORT_PATH}", self.coordinator.base_url);
         let reply: AgentReply = answer(self.client.post(url).json(&report)).await?;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use coordinator_core::ids::{AdapterName, ApplianceName, BindingName, GroupName, NodeId, ProbeName};
-use coordinator_core::model::{Trigger, Trust};
+use coordinator_core::model::{QuorumLoss, Trigger, Trust};
 use ipnet::IpNet;
 use toml::de::DeValue;
 
@@ -70,6 +70,11 @@ from_text! {
         "manual" => Some(Trigger::Manual),
         _ => None,
     };
+    QuorumLoss: "must be \"drop\" or \"failsafe\"", |s| match s {
+        "drop" => Some(QuorumLoss::Drop),
+        "failsafe" => Some(QuorumLoss::Failsafe),
+        _ => None,
+    };
     Trust: "must be \"cluster\" or \"any\"", |s| match s {
         "cluster" => Some(Trust::Cluster),
         "any" => Some(Trust::Any),
@@ -107,6 +112,14 @@ impl Value for Vec<String> {
     const RULE: &'static str = "must be a list of strings that are not empty";
     fn read(value: &DeValue<'_>) -> Option<Self> {
         value.as_array()?.iter().map(|v| String::read(v.get_ref())).collect()
+    }
+}
+
+impl Value for Vec<SocketAddr> {
+    const RULE: &'static str =
+        "must be a list of IP addresses and ports, such as [\"10.0.1.4:7403\"]; names are not resolved here";
+    fn read(value: &DeValue<'_>) -> Option<Self> {
+        value.as_array()?.iter().map(|v| SocketAddr::read(v.get_ref())).collect()
     }
 }
 

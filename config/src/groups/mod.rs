@@ -96,6 +96,8 @@ fn policy(t: &mut Table<'_>) -> Policy {
         flap_window: t.or("flap_window", default.flap_window),
         operation_timeout: t.or("operation_timeout", default.operation_timeout),
         freshness: t.or("freshness", default.freshness),
+        quorum_loss: t.or("quorum_loss", default.quorum_loss),
+        fencing: default.fencing,
     }
 }
 
@@ -109,7 +111,8 @@ fn lease(t: &mut Table<'_>) -> LeaseSpec {
 fn appliance(t: &mut Table<'_>) -> Option<ApplianceSpec> {
     let (name, address) = (t.required("name"), t.required("address"));
     let probes = t.each("probe", |p| probe(p, address).or_else(|| unreadable_probe(p)));
-    Some(ApplianceSpec { name: name?, address: address?, probes: probes? })
+    let peer = t.or("peer", Vec::new());
+    Some(ApplianceSpec { name: name?, address: address?, probes: probes?, peer, fence: None })
 }
 
 fn probe(t: &mut Table<'_>, own: Option<IpAddr>) -> Option<ProbeSpec> {

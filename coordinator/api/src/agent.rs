@@ -5,7 +5,7 @@
 //! agent's deadline is `a0 + ttl`, where `a0` is its own clock *before* the request left, so
 //! delay on the way only shortens a lease.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use coordinator_core::ids::{ApplianceName, BindingName, GroupName, NodeId, Token};
@@ -71,6 +71,29 @@ pub struct AgentReport {
     pub vips_up: bool,
     /// What keeps this appliance from carrying traffic; empty when it is ready.
     pub faults: Vec<String>,
+    /// The declaration that the agent acts on; 0 before it knows one.
+    pub revision: u64,
+    /// The peer that relayed this report, when the agent's own way here fails.
+    pub via: Option<ApplianceName>,
+    /// What the agent finds on its paths to its peers; at most [`MAX_PATHS`].
+    pub peers: Vec<PeerPath>,
+}
+
+/// Most paths in a report: two to each other appliance of the largest group.
+pub const MAX_PATHS: usize = 32;
+
+/// What an agent finds on one path to one peer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PeerPath {
+    /// The peer.
+    pub appliance: ApplianceName,
+    /// Which of the peer's declared addresses, from 0: 0 is the management network, 1 the direct
+    /// link.
+    pub path: u8,
+    /// Whether the peer answers there.
+    pub up: bool,
+    /// The mean time from a ping to its answer, in microseconds; `None` before the first answer.
+    pub rtt_us: Option<u32>,
 }
 
 impl AgentReport {
@@ -128,6 +151,22 @@ pub struct AgentGroup {
     pub ttl_ms: u64,
     /// What to hold under the lease, on this appliance.
     pub vips: Vec<VipAssignment>,
+    /// Whether the active goes on past its lease while every peer promises to accept no grant.
+    pub failsafe: bool,
+    /// How much faster one machine's clock may run than another's, in parts per million.
+    pub drift_ppm: u32,
+    /// The other appliances of the group, in the declared order.
+    pub peers: Vec<Peer>,
+}
+
+/// Another appliance of the group.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Peer {
+    /// Its name.
+    pub appliance: ApplianceName,
+    /// Where its agent listens for its peers: the management network first, then the direct link.
+    /// May be empty.
+    pub addresses: Vec<SocketAddr>,
 }
 
 /// A VIP on one appliance.

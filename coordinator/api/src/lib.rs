@@ -3,5 +3,6 @@
 
 pub mod agent;
 pub mod client;
+pub mod peer;
 pub mod tls;
 pub mod v1;

@@ -97,6 +97,10 @@ name_type! {
     /// One probe of one appliance.
     ProbeName
 }
+name_type! {
+    /// A program in the configuration file of every coordinator.
+    HookName
+}
 
 /// A coordinator: a Raft node.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -10,6 +10,10 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+mod fencing;
+
+pub use fencing::{FenceSpec, Fencing};
+
 use crate::ids::{AdapterName, ApplianceName, BindingName, GroupName, ProbeName};
 use crate::time::millis;
 
@@ -54,6 +58,14 @@ pub struct ApplianceSpec {
     pub address: IpAddr,
     /// What every coordinator watches. All must pass for the appliance to be up. One or more.
     pub probes: Vec<ProbeSpec>,
+    /// Where its agent listens for the agents of its group: on the management network first, then
+    /// on the direct link. At most two; at least one in a failsafe group.
+    #[serde(default)]
+    pub peer: Vec<SocketAddr>,
+    /// How it is switched off when it must be made sure that it carries nothing. Needed on every
+    /// appliance of a group that fences.
+    #[serde(default)]
+    pub fence: Option<FenceSpec>,
 }
 
 /// One probe, run by every coordinator.
@@ -204,6 +216,12 @@ pub struct Policy {
     /// A vantage's report older than this does not count.
     #[serde(rename = "freshness_ms", with = "millis")]
     pub freshness: Duration,
+    /// What becomes of the VIPs when no quorum of coordinators can be reached. Default `drop`.
+    #[serde(default)]
+    pub quorum_loss: QuorumLoss,
+    /// Whether an earlier active appliance is switched off. Default `never`.
+    #[serde(default)]
+    pub fencing: Fencing,
 }
 
 impl Default for Policy {
@@ -217,8 +235,22 @@ impl Default for Policy {
             flap_window: Duration::from_secs(3600),
             operation_timeout: Duration::from_secs(300),
             freshness: Duration::from_secs(3),
+            quorum_loss: QuorumLoss::Drop,
+            fencing: Fencing::Never,
         }
     }
+}
+
+/// What the active appliance does with the VIPs when its lease cannot be renewed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum QuorumLoss {
+    /// It gives them up when its lease is over.
+    #[default]
+    Drop,
+    /// It keeps them for as long as every other appliance of the group promises, again and again,
+    /// to accept no grant.
+    Failsafe,
 }
 
 /// Who may start a move.

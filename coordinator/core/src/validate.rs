@@ -15,6 +15,7 @@ use crate::reason::Span;
 
 mod bindings;
 mod cluster;
+mod peers;
 
 pub use cluster::against;
 
@@ -24,6 +25,8 @@ pub const MAX_APPLIANCES: usize = 16;
 pub const MAX_PROBES: usize = 16;
 /// Most bindings of a group.
 pub const MAX_BINDINGS: usize = 256;
+/// Most addresses on which an agent listens for its peers.
+pub const MAX_PEER_ADDRESSES: usize = 2;
 /// The shortest and the longest lease.
 pub const LEASE_TTL: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(60));
 /// The shortest and the longest probe interval and timeout.
@@ -93,6 +96,7 @@ pub fn group(spec: &GroupSpec) -> Vec<SpecFault> {
     faults.count("bindings", spec.bindings.len(), 1, MAX_BINDINGS);
     appliances(&mut faults, spec);
     bindings::check(&mut faults, spec);
+    peers::check(&mut faults, spec);
     policy(&mut faults, spec);
     faults.0
 }

@@ -30,6 +30,8 @@ pub(super) fn group() -> Group {
             rise: 1,
             fall: 1,
         }],
+        peer: Vec::new(),
+        fence: None,
     };
     let interfaces = ["fw-a", "fw-b"].map(|a| (name(a), "eth0".to_owned())).into();
     let vip = BindingKind::Vip { address: "10.0.0.9".parse().unwrap(), prefix_len: 24, interfaces };
@@ -53,5 +55,8 @@ pub(super) fn report(appliance: &str, highest: u64, holding: Option<u64>) -> Age
         holding: holding.map(Token),
         vips_up: holding.is_some(),
         faults: Vec::new(),
+        revision: 0,
+        via: None,
+        peers: Vec::new(),
     }
 }

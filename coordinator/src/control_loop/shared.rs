@@ -7,11 +7,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use coordinator_api::agent::{AgentGroup, AgentReply, AgentReport, Instruction, VipAssignment};
+use coordinator_api::agent::{AgentGroup, AgentReply, AgentReport, Instruction, Peer, VipAssignment};
 use coordinator_core::decide::Observations;
 use coordinator_core::ids::{ApplianceName, GroupName, NodeId, ProbeName};
 use coordinator_core::lease::{Answer, LeaseTable};
-use coordinator_core::model::BindingKind;
+use coordinator_core::model::{BindingKind, QuorumLoss};
 use coordinator_core::observe::{VantageReport, Watch};
 use coordinator_core::reason::Reason;
 use coordinator_core::release::Holding;
@@ -248,11 +248,16 @@ fn assignment(group: &Group, appliance: &ApplianceName) -> AgentGroup {
         }),
         _ => None,
     });
+    let others = group.spec.appliances.iter().filter(|other| other.name != *appliance);
+    let peers = others.map(|other| Peer { appliance: other.name.clone(), addresses: other.peer.clone() });
     AgentGroup {
         name: group.spec.name.clone(),
         revision: group.revision,
         ttl_ms: u64::try_from(group.spec.lease.ttl.as_millis()).unwrap_or(u64::MAX),
         vips: vips.collect(),
+        failsafe: group.spec.policy.quorum_loss == QuorumLoss::Failsafe,
+        drift_ppm: group.spec.lease.drift_ppm,
+        peers: peers.collect(),
     }
 }
 

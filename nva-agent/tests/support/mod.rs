@@ -103,6 +103,9 @@ impl FakeCoordinator {
             revision: 1,
             ttl_ms: u64::try_from(ttl.as_millis()).unwrap(),
             vips: vips.to_vec(),
+            failsafe: false,
+            drift_ppm: 0,
+            peers: Vec::new(),
         });
     }
 

@@ -49,6 +49,8 @@ impl Rules {
             name: name.clone(),
             address: address(last),
             probes: Vec::new(),
+            peer: Vec::new(),
+            fence: None,
         });
         let interfaces = names.iter().map(|name| (name.clone(), "eth0".to_owned())).collect();
         let vip = BindingKind::Vip { address: address(9), prefix_len: 24, interfaces };

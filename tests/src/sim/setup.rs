@@ -113,6 +113,8 @@ fn group(
         name: name.clone(),
         address: own(*i),
         probes: probes.clone(),
+        peer: Vec::new(),
+        fence: None,
     });
     let policy = Policy {
         failback: random.pick(&[Trigger::Manual, Trigger::Manual, Trigger::Automatic]),

@@ -22,6 +22,8 @@ fn group() -> Group {
         name: name(text),
         address: address.parse().unwrap(),
         probes: Vec::new(),
+        peer: Vec::new(),
+        fence: None,
     };
     let interfaces = ["fw-a", "fw-b"].map(|a| (name(a), "eth0".to_owned())).into();
     let vip = BindingKind::Vip { address: "10.0.0.9".parse().unwrap(), prefix_len: 24, interfaces };

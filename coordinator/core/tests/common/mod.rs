@@ -52,6 +52,8 @@ pub(crate) fn group(name: &str, appliances: &[&str], kinds: &[&str]) -> GroupSpe
         name: appliance(name),
         address: own(i),
         probes: vec![probe()],
+        peer: Vec::new(),
+        fence: None,
     };
     let of_each = |f: &dyn Fn(usize) -> String| -> BTreeMap<ApplianceName, String> {
         appliances.iter().enumerate().map(|(i, name)| (appliance(name), f(i))).collect()

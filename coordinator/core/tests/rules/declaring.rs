@@ -5,7 +5,7 @@ use std::time::Duration;
 use coordinator_core::apply::Rejection;
 use coordinator_core::command::CommandBody;
 use coordinator_core::event::EventBody;
-use coordinator_core::model::{BindingKind, GroupSpec, ProbeKind};
+use coordinator_core::model::{BindingKind, GroupSpec, ProbeKind, QuorumLoss};
 use coordinator_core::observe::Verdict;
 use coordinator_core::validate;
 
@@ -51,6 +51,18 @@ fn each_fault_names_its_path() {
         ("lease.ttl", |g| g.lease.ttl = Duration::from_millis(99)),
         ("lease.ttl", |g| g.lease.ttl = Duration::from_secs(61)),
         ("lease.drift_ppm", |g| g.lease.drift_ppm = 500_001),
+        ("appliances[0].peer", |g| g.policy.quorum_loss = QuorumLoss::Failsafe),
+        ("appliances[1].peer", |g| g.appliances[1].peer = peers(&["10.0.0.2:0"])),
+        ("appliances[1].peer", |g| g.appliances[1].peer = peers(&["0.0.0.0:7403"])),
+        ("appliances[1].peer", |g| g.appliances[1].peer = peers(&["10.0.0.100:7403"])),
+        ("appliances[1].peer", |g| g.appliances[1].peer = peers(&["10.0.0.2:1", "10.0.0.2:2", "10.0.0.2:3"])),
+        ("appliances[1].peer", |g| {
+            g.appliances.iter_mut().for_each(|a| a.peer = peers(&["10.0.0.2:7403"]));
+        }),
+        ("policy.quorum_loss", |g| {
+            g.bindings.remove(0);
+            g.policy.quorum_loss = QuorumLoss::Failsafe;
+        }),
     ];
     for (path, break_it) in rows {
         let mut spec = pair();
@@ -199,4 +211,8 @@ fn interfaces(spec: &mut GroupSpec, change: impl FnOnce(&mut Interfaces)) {
         panic!("the first binding is a VIP");
     };
     change(interfaces);
+}
+
+fn peers(all: &[&str]) -> Vec<std::net::SocketAddr> {
+    all.iter().map(|address| address.parse().expect("an address and a port")).collect()
 }

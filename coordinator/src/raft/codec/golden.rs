@@ -132,6 +132,8 @@ fn spec() -> GroupSpec {
             probe(ProbeKind::Tcp { address: ([10, 0, 1, last], 22).into() }),
             probe(ProbeKind::AgentHeartbeat),
         ],
+        peer: Vec::new(),
+        fence: None,
     };
     let vip = BindingKind::Vip {
         address: [10, 0, 1, 100].into(),
