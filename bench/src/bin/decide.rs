@@ -167,7 +167,7 @@ impl World {
         let sights = self.state.groups.values().flat_map(|group| {
             group.appliances.keys().map(move |name| sight(name, group.active.as_ref() == Some(name)))
         });
-        let report = VantageReport { about: now.mono, sights: sights.collect() };
+        let report = VantageReport::new(now.mono, sights);
         let vantages = [1, 2, 3].map(NodeId);
         Observations {
             vantages: vantages.into(),

@@ -10,14 +10,15 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{ApplianceName, NodeId};
-use crate::time::Mono;
 
 mod majority;
+mod report;
 mod track;
 mod watch;
 
 pub(crate) use majority::changes_at;
 pub use majority::{GroupVerdict, group_verdict, majority};
+pub use report::VantageReport;
 pub use track::ProbeTrack;
 pub use watch::Watch;
 
@@ -59,16 +60,6 @@ pub struct Evidence {
     pub age_ms: u64,
 }
 
-/// One vantage's report, as the leader holds it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct VantageReport {
-    /// When the leader received it, by the leader's clock, minus the age that the reporter gave:
-    /// the report is about a moment not later than this.
-    pub about: Mono,
-    /// One per appliance that the vantage watches.
-    pub sights: Vec<Sight>,
-}
-
 /// What a vantage sees of one appliance.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sight {
@@ -78,17 +69,4 @@ pub struct Sight {
     pub verdict: Verdict,
     /// The deciding probe and its result, in words.
     pub detail: String,
-}
-
-impl VantageReport {
-    /// Whether this vantage sees none of several appliances up: either it is cut off, or they
-    /// are all down.
-    pub fn sees_nothing_up(&self) -> bool {
-        self.sights.len() >= 2 && self.sights.iter().all(|s| s.verdict != Verdict::Up)
-    }
-
-    /// What it sees of one appliance, if anything.
-    pub fn sight(&self, appliance: &ApplianceName) -> Option<&Sight> {
-        self.sights.iter().find(|s| s.appliance == *appliance)
-    }
 }

@@ -71,8 +71,7 @@ proptest! {
             let sight = |(name, verdict): (&&str, &Verdict)| Sight {
                 appliance: appliance(name), verdict: *verdict, detail: String::new(),
             };
-            let sights = APPLIANCES.iter().zip(&verdicts).map(sight).collect();
-            let report = VantageReport { about: Mono(log.at), sights };
+            let report = VantageReport::new(Mono(log.at), APPLIANCES.iter().zip(&verdicts).map(sight));
             observations.reports.insert(NodeId(vantage), report);
             if finish && let Some(running) = log.state.groups[&group_name("dmz")].operation.clone() {
                 let body = CommandBody::RecordStep(step(running.id, "public-ip", StepOutcome::Done));

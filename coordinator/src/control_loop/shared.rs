@@ -156,8 +156,8 @@ impl Shared {
         if late {
             return;
         }
-        let changed = newest.is_none_or(|(report, _)| report.sights != update.sights);
-        let report = VantageReport { about, sights: update.sights };
+        let report = VantageReport::new(about, update.sights);
+        let changed = newest.is_none_or(|(newest, _)| !newest.says_the_same(&report));
         inner.remote.insert(update.vantage, (report, update.seq));
         drop(inner);
         if changed {
@@ -171,7 +171,7 @@ impl Shared {
         let inner = self.lock();
         let mut reports: BTreeMap<_, _> =
             inner.remote.iter().map(|(node, (report, _))| (*node, report.clone())).collect();
-        reports.insert(self.node, VantageReport { about: now, sights: inner.watch.sights(now) });
+        reports.insert(self.node, VantageReport::new(now, inner.watch.sights(now)));
         Observations { vantages: self.vantages.clone(), reports }
     }
 

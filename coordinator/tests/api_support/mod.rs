@@ -140,7 +140,7 @@ impl FakeNode {
                 verdict: Verdict::Up,
                 detail: "tcp: connected".to_owned(),
             });
-            let report = VantageReport { about: Mono::from_millis(900), sights: sights.collect() };
+            let report = VantageReport::new(Mono::from_millis(900), sights);
             overview.observations.vantages.insert(vantage);
             overview.observations.reports.insert(vantage, report);
         }

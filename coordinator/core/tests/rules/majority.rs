@@ -83,8 +83,7 @@ fn observations(of: u32, reports: &str, age_ms: u64) -> Observations {
         };
         Some(Sight { appliance: appliance(["fw-a", "fw-b"][i]), verdict, detail: String::new() })
     };
-    let report =
-        |text: &str| VantageReport { about, sights: text.chars().enumerate().filter_map(sight).collect() };
+    let report = |text: &str| VantageReport::new(about, text.chars().enumerate().filter_map(sight));
     Observations {
         vantages: (1..=u64::from(of)).map(NodeId).collect(),
         reports: (1..).map(NodeId).zip(reports.split_whitespace().map(report)).collect(),

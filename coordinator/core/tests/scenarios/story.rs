@@ -188,8 +188,8 @@ impl Story {
                 verdict: *verdict,
                 detail: format!("vantage {node} says {verdict}"),
             };
-            let sights = view.iter().map(sight).collect();
-            self.observations.reports.insert(*node, VantageReport { about, sights });
+            let report = VantageReport::new(about, view.iter().map(sight));
+            self.observations.reports.insert(*node, report);
         }
     }
 

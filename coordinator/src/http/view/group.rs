@@ -80,7 +80,7 @@ fn vantages(overview: &Overview, name: &ApplianceName) -> Vec<VantageSight> {
     let reports = overview.observations.reports.iter();
     reports
         .filter_map(|(node, report)| {
-            let sight = report.sights.iter().find(|sight| sight.appliance == *name)?;
+            let sight = report.sight(name)?;
             Some(VantageSight {
                 node: *node,
                 verdict: sight.verdict,

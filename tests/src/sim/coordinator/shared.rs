@@ -125,8 +125,9 @@ impl World {
         }) {
             return;
         }
-        let changed = newest.is_none_or(|(report, _)| report.sights != sights);
-        c.remote.insert(id_of(from), (VantageReport { about, sights }, seq));
+        let report = VantageReport::new(about, sights);
+        let changed = newest.is_none_or(|(newest, _)| !newest.says_the_same(&report));
+        c.remote.insert(id_of(from), (report, seq));
         if changed {
             self.wake(node);
         }
@@ -141,7 +142,7 @@ impl World {
         if self.mutation == Some(Mutation::IgnoreFreshness) {
             reports.values_mut().for_each(|report| report.about = mono);
         }
-        reports.insert(id_of(node), VantageReport { about: mono, sights: c.watch.sights(mono) });
+        reports.insert(id_of(node), VantageReport::new(mono, c.watch.sights(mono)));
         Observations { vantages: (0..COORDINATORS).map(id_of).collect(), reports }
     }
 
