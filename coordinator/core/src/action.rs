@@ -4,7 +4,7 @@
 //! old one stopped.
 
 use crate::ids::{ApplianceName, BindingName, GroupName, OperationId, Token};
-use crate::model::BindingSpec;
+use crate::model::{BindingSpec, FenceSpec, QuorumLoss};
 use crate::state::{Group, State};
 
 /// Something that the leader does, and whose outcome it then proposes.
@@ -45,6 +45,29 @@ pub enum Action {
         /// The new holder.
         to: ApplianceName,
     },
+    /// Watch for the agent of `appliance` to act on `revision` or a later declaration; then
+    /// `RecordAcknowledged`.
+    AwaitAcknowledgement {
+        /// The group.
+        group: GroupName,
+        /// Who may have relied on promises.
+        appliance: ApplianceName,
+        /// The group's declaration.
+        revision: u64,
+    },
+    /// Switch `appliance` off; then `RecordFence`.
+    Fence {
+        /// The group.
+        group: GroupName,
+        /// The operation that needs it.
+        operation: OperationId,
+        /// The earlier active. Never the target of the operation.
+        appliance: ApplianceName,
+        /// Which demand this answers: [`Fence::asked`](crate::state::Fence::asked).
+        asked: u64,
+        /// How.
+        spec: FenceSpec,
+    },
 }
 
 /// What remains to be done, releases first. Empty when every group is at rest.
@@ -53,19 +76,49 @@ pub enum Action {
 pub fn pending_actions(state: &State) -> Vec<Action> {
     let mut actions = Vec::new();
     for group in state.groups.values() {
-        let releases = group.unreleased.keys().map(|holder| Action::AwaitRelease {
+        let fenced_alone = group.fencing.keys().filter(|holder| !group.unreleased.contains_key(*holder));
+        let releases = group.unreleased.keys().chain(fenced_alone).map(|holder| Action::AwaitRelease {
             group: group.spec.name.clone(),
             appliance: holder.clone(),
             token: group.token,
         });
         actions.extend(releases);
+        acknowledgements(group, &mut actions);
+        fences(group, &mut actions);
         moves(group, &mut actions);
     }
     actions
 }
 
+fn acknowledgements(group: &Group, actions: &mut Vec<Action>) {
+    if group.spec.policy.quorum_loss == QuorumLoss::Drop {
+        actions.extend(group.relies.iter().map(|holder| Action::AwaitAcknowledgement {
+            group: group.spec.name.clone(),
+            appliance: holder.clone(),
+            revision: group.revision,
+        }));
+    }
+}
+
+fn fences(group: &Group, actions: &mut Vec<Action>) {
+    let Some(operation) = &group.operation else { return };
+    for (appliance, fence) in &group.fencing {
+        let Some(spec) = group.spec.appliance(appliance).and_then(|a| a.fence.clone()) else { continue };
+        actions.push(Action::Fence {
+            group: group.spec.name.clone(),
+            operation: operation.id,
+            appliance: appliance.clone(),
+            asked: fence.asked,
+            spec,
+        });
+    }
+}
+
 fn moves(group: &Group, actions: &mut Vec<Action>) {
     let Some(operation) = &group.operation else { return };
+    if group.waits_for_fencing().is_some() {
+        return;
+    }
     for step in operation.steps.iter().filter(|s| s.done.is_none()) {
         let Some(binding) = group.spec.binding(&step.binding) else { continue };
         let (group, to) = (group.spec.name.clone(), operation.to.clone());

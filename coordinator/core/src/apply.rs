@@ -6,12 +6,14 @@
 //!
 //! Each handler checks everything before it changes anything.
 
+mod fencing;
 mod groups;
 mod modes;
 mod operations;
 mod progress;
 mod records;
 mod rejection;
+mod reliance;
 
 pub use rejection::Rejection;
 
@@ -57,6 +59,18 @@ pub fn apply(state: &mut State, index: u64, command: &Command) -> Result<Vec<Eve
         }
         CommandBody::RecordDrift { group, binding, drift } => {
             records::drift(group_mut(state, group)?, log_ref, binding, drift.as_deref())
+        }
+        CommandBody::RecordAcknowledged { group, appliance, revision } => {
+            reliance::acknowledged(group_mut(state, group)?, log_ref, appliance, *revision)
+        }
+        CommandBody::RequestFence { group, appliance, token } => {
+            fencing::request(group_mut(state, group)?, log_ref, appliance, *token)
+        }
+        CommandBody::RecordFence(record) => {
+            fencing::record(group_mut(state, &record.group)?, log_ref, record)
+        }
+        CommandBody::ConfirmOff { group, appliance, token, reason } => {
+            fencing::confirm_off(group_mut(state, group)?, log_ref, appliance, *token, reason)
         }
     }?;
     Ok(log.events)

@@ -3,6 +3,8 @@
 
 use std::collections::BTreeSet;
 
+mod last_resort;
+
 use crate::ids::ApplianceName;
 use crate::state::{Ending, Group, KEPT_OPERATIONS, KEPT_WITHDRAWN, State};
 use crate::validate;
@@ -33,6 +35,8 @@ pub fn check(state: &State) -> Vec<String> {
         }
         members(group, &mut say);
         operation(group, &mut say);
+        last_resort::relying(group, &mut say);
+        last_resort::fencing(group, &mut say);
         ended(group, &mut say);
         times(state, group, &mut say);
     }
@@ -114,7 +118,8 @@ fn operation(group: &Group, say: &mut impl FnMut(String)) {
     if operation.ended.is_some() {
         say(format!("operation {id} runs and has ended"));
     }
-    if operation.all_done() && group.unreleased.is_empty() {
+    let waits = !group.unreleased.is_empty() || group.waits_for_fencing().is_some();
+    if operation.all_done() && !waits {
         say(format!("operation {id} is done and still runs"));
     }
     let steps: Vec<_> = operation.steps.iter().map(|s| &s.binding).collect();

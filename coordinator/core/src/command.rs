@@ -121,6 +121,37 @@ pub enum CommandBody {
     /// Declares the groups of the configuration file, all at once, in a log that has never held
     /// a command. Refused later: from then on groups are declared one by one by an operator.
     Seed(Vec<GroupSpec>),
+    /// Records that `appliance` acts on a declaration under which no promise keeps it going.
+    RecordAcknowledged {
+        /// The group.
+        group: GroupName,
+        /// The appliance that may have relied on promises.
+        appliance: ApplianceName,
+        /// The declaration that its agent acts on.
+        revision: u64,
+    },
+    /// Asks for `appliance` to be switched off: its release is overdue.
+    RequestFence {
+        /// The group.
+        group: GroupName,
+        /// The earlier active.
+        appliance: ApplianceName,
+        /// The group's token at that time: a newer grant voids it.
+        token: Token,
+    },
+    /// Records the outcome of one attempt to switch an appliance off.
+    RecordFence(RecordFence),
+    /// An operator's word that an earlier active is off.
+    ConfirmOff {
+        /// The group.
+        group: GroupName,
+        /// The appliance.
+        appliance: ApplianceName,
+        /// The group's token that the operator saw: a newer grant voids the word.
+        token: Token,
+        /// How the operator made sure.
+        reason: String,
+    },
 }
 
 /// See [`CommandBody::StartOperation`].
@@ -182,6 +213,26 @@ pub enum ReleaseProof {
     Confirmed,
     /// Every lease that any leader can have given it is over, by this leader's clock.
     Expired,
+    /// It was switched off, and read back as off. Only [`CommandBody::RecordFence`] proves it.
+    Fenced,
+    /// An operator has made sure that it is off. Only [`CommandBody::ConfirmOff`] proves it.
+    Operator,
+}
+
+/// See [`CommandBody::RecordFence`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecordFence {
+    /// The group.
+    pub group: GroupName,
+    /// The appliance.
+    pub appliance: ApplianceName,
+    /// Which demand was answered: [`Fence::asked`](crate::state::Fence::asked).
+    pub asked: u64,
+    /// How it went. `Done` means that the appliance is surely off.
+    pub outcome: StepOutcome,
+    /// How long it took.
+    #[serde(rename = "took_ms", with = "millis")]
+    pub took: Duration,
 }
 
 /// See [`CommandBody::RecordStep`].
@@ -202,11 +253,12 @@ pub struct RecordStep {
     pub took: Duration,
 }
 
-/// How an attempt to move a binding went.
+/// How an attempt to move a binding, or to switch an appliance off, went.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum StepOutcome {
-    /// The binding points at the new active, and was read back to make sure.
+    /// The binding points at the new active, or the appliance is off; it was read back to make
+    /// sure.
     Done,
     /// It failed and will be tried again.
     Failed {

@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::{
     command::{CommandBody, OperationKind, StartOperation},
     ids::{ApplianceName, GroupName, NodeId},
+    model::QuorumLoss,
     observe::VantageReport,
     reason::Reason,
     state::State,
@@ -73,6 +74,7 @@ pub fn decide(state: &State, observations: &Observations, now: Now) -> Decision 
 
 fn plan_group(view: &View<'_>) -> Plan {
     let mut plan = Plan::default();
+    relying(view, &mut plan);
     verdicts::record(view, &mut plan);
     if plan.proposes() {
         // The rest follows from what is recorded: look again once it is.
@@ -84,6 +86,14 @@ fn plan_group(view: &View<'_>) -> Plan {
         (None, Some(active)) => failover::consider(view, &mut plan, active),
     }
     plan
+}
+
+/// Says for whose word a change of the declaration has to wait.
+fn relying(view: &View<'_>, plan: &mut Plan) {
+    if view.group.spec.policy.quorum_loss == QuorumLoss::Drop {
+        let waits = |holder: &ApplianceName| Reason::AwaitsAcknowledgement { appliance: holder.clone() };
+        view.group.relies.iter().map(waits).for_each(|reason| plan.because(reason));
+    }
 }
 
 /// Why a group moves, or why it does not, in order. Empty for an unknown group.

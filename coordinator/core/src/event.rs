@@ -190,6 +190,33 @@ pub enum EventBody {
         /// Which binding.
         binding: BindingName,
     },
+    /// An appliance no longer goes on past its lease: it acts on the newest declaration.
+    Acknowledged {
+        /// The declaration.
+        revision: u64,
+    },
+    /// An earlier active is to be switched off.
+    FencingDue {
+        /// How, in words.
+        how: String,
+    },
+    /// An attempt to switch an earlier active off failed in a new way; it is tried again.
+    FencingFailed {
+        /// How, in words.
+        how: String,
+        /// Which attempt, from 1.
+        attempt: u32,
+        /// What went wrong.
+        error: String,
+        /// How long the attempt took.
+        #[serde(rename = "took_ms", with = "millis")]
+        took: Duration,
+    },
+    /// An operator has made sure that an appliance is off.
+    ConfirmedOff {
+        /// The operator's reason.
+        reason: String,
+    },
 }
 
 impl EventBody {
@@ -213,6 +240,10 @@ impl EventBody {
             EventBody::HoldEnded => "hold-ended",
             EventBody::DriftFound { .. } => "drift-found",
             EventBody::DriftGone { .. } => "drift-gone",
+            EventBody::Acknowledged { .. } => "acknowledged",
+            EventBody::FencingDue { .. } => "fencing-due",
+            EventBody::FencingFailed { .. } => "fencing-failed",
+            EventBody::ConfirmedOff { .. } => "confirmed-off",
         }
     }
 }
@@ -273,6 +304,8 @@ impl fmt::Display for Event {
                 let how = match proof {
                     ReleaseProof::Confirmed => "its agent confirmed it",
                     ReleaseProof::Expired => "its lease has run out",
+                    ReleaseProof::Fenced => "it was switched off",
+                    ReleaseProof::Operator => "an operator made sure that it is off",
                 };
                 write!(f, "{appliance} no longer holds the lease: {how} after {}", Span::from(*took))
             }
@@ -308,6 +341,18 @@ impl fmt::Display for Event {
                 write!(f, "{binding} is not as it should be: {drift}")
             }
             EventBody::DriftGone { binding } => write!(f, "{binding} is as it should be again"),
+            EventBody::Acknowledged { .. } => write!(
+                f,
+                "{appliance} acts on the newest declaration, and goes on past no lease: the group may be changed"
+            ),
+            EventBody::FencingDue { how } => write!(f, "{appliance} is to be switched off by {how}"),
+            EventBody::FencingFailed { how, attempt, error, .. } => {
+                write!(f, "attempt {attempt} to switch {appliance} off by {how} failed: {error}")
+            }
+            EventBody::ConfirmedOff { reason } => {
+                write!(f, "an operator has made sure that {appliance} is off")?;
+                with_reason(f, reason)
+            }
         }
     }
 }

@@ -51,6 +51,8 @@ pub enum Answer {
 pub enum WaitReason {
     /// An earlier holder may still hold.
     EarlierHolder,
+    /// An earlier active has to be switched off first.
+    Fencing,
     /// No quorum has confirmed this leader for so long that a grant would already be over.
     QuorumTooOld,
 }
@@ -89,6 +91,9 @@ impl LeaseTable {
         if group.unreleased.keys().any(|holder| holder != asker) {
             return Answer::Wait { because: WaitReason::EarlierHolder };
         }
+        if group.waits_for_fencing().is_some() {
+            return Answer::Wait { because: WaitReason::Fencing };
+        }
         let lease = &group.spec.lease;
         // A time read a moment after `now` must not lengthen the lease beyond its ttl.
         let Some(t_q) = quorum_acked_at.map(|t_q| t_q.min(now)) else {
@@ -103,10 +108,15 @@ impl LeaseTable {
         Answer::Grant { token: group.token, ttl }
     }
 
+    /// When, on this leader's clock, every lease that an earlier leader can have given is over:
+    /// from an instant after every earlier leader's newest `t_q`.
+    pub fn earlier_over_at(&self, group: &Group) -> Mono {
+        self.elected_at.plus(group.spec.lease.wait())
+    }
+
     /// When, on this leader's clock, every lease that any leader can have given `holder` is over.
     pub fn over_at(&self, group: &Group, holder: &ApplianceName) -> Mono {
-        // From an instant after every earlier leader's newest `t_q`.
-        let earlier_leaders = self.elected_at.plus(group.spec.lease.wait());
+        let earlier_leaders = self.earlier_over_at(group);
         let own = self.over.get(&(group.spec.name.clone(), holder.clone()));
         own.map_or(earlier_leaders, |own| earlier_leaders.max(*own))
     }

@@ -190,6 +190,31 @@ pub enum Reason {
     },
     /// A forced move went on over the failing checks listed next.
     ChecksSkipped,
+    /// Nothing of a move is granted or written before an earlier active is off.
+    WaitsForFencing {
+        /// Which appliance.
+        appliance: ApplianceName,
+        /// How it is switched off, in words.
+        how: String,
+        /// Attempts so far.
+        attempts: u32,
+        /// What went wrong in the newest; `None` before the first has ended.
+        error: Option<String>,
+    },
+    /// An earlier active must be switched off, and that fails.
+    FencingFails {
+        /// Which appliance.
+        appliance: ApplianceName,
+        /// How it is switched off, in words.
+        how: String,
+        /// What went wrong.
+        error: String,
+    },
+    /// An appliance may go on past its lease until it acts on the newest declaration.
+    AwaitsAcknowledgement {
+        /// Which appliance.
+        appliance: ApplianceName,
+    },
 }
 
 impl fmt::Display for Reason {
@@ -286,6 +311,24 @@ impl fmt::Display for Reason {
             Reason::ChecksSkipped => {
                 f.write_str("the failing checks that follow were skipped on the operator's word")
             }
+            Reason::WaitsForFencing { appliance, how, attempts, error } => {
+                write!(f, "nothing moves before {appliance} is off: waits for fencing: {how} ")?;
+                match (attempts, error) {
+                    (_, None) => f.write_str("is under way"),
+                    (1, Some(error)) => write!(f, "failed once: {error}"),
+                    (_, Some(error)) => write!(f, "failed {attempts} times: {error}"),
+                }
+            }
+            Reason::FencingFails { appliance, how, error } => write!(
+                f,
+                "{appliance} must be off before anything moves, and {how} fails: {error}; it is tried again \
+                 until it works, {appliance} confirms that it has let go, or an operator confirms that it is off"
+            ),
+            Reason::AwaitsAcknowledgement { appliance } => write!(
+                f,
+                "{appliance} may go on past its lease until it has taken note of the newest declaration: \
+                 appliances cannot join, virtual addresses cannot leave, and the group cannot be removed"
+            ),
         }
     }
 }

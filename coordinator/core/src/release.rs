@@ -1,6 +1,7 @@
-//! Proofs that an earlier holder's lease is over, and that the new holder's has begun.
+//! Proofs that an earlier holder's lease is over, and that the new holder's has begun; and what
+//! follows when the first does not come in time, or is not enough.
 //!
-//! Both are read off what agents report and the lease table of this term; what follows is only
+//! They are read off what agents report and the lease table of this term; what follows is only
 //! proposed. The grant itself waits for the committed [`ReleaseProof`].
 
 use std::collections::BTreeMap;
@@ -20,6 +21,10 @@ pub struct Holding {
     pub held: Held,
     /// Whether the VIPs are on the interfaces, announced, under the lease held.
     pub vips_up: bool,
+    /// The declaration that it acts on; 0 before it knows one.
+    pub revision: u64,
+    /// When this node first heard that it acts on it, in the agent's present life.
+    pub revision_since: Mono,
 }
 
 /// What to propose now, and when time alone will bring more.
@@ -46,20 +51,45 @@ pub fn due(
             Action::AwaitRelease { group, appliance, token } => {
                 let Some(declared) = state.groups.get(group) else { continue };
                 let confirmed = agents.get(appliance).is_some_and(|agent| proves_release(agent.held, *token));
-                let over_at = table.over_at(declared, appliance);
-                let proof = match (confirmed, over_at <= now) {
-                    (true, _) => ReleaseProof::Confirmed,
-                    (false, true) => ReleaseProof::Expired,
-                    (false, false) => {
-                        due.wake_at(over_at);
-                        continue;
+                let (group, appliance, token) = (group.clone(), appliance.clone(), *token);
+                let over_at = table.over_at(declared, &appliance);
+                let proof = if confirmed {
+                    ReleaseProof::Confirmed
+                } else if !declared.unreleased.contains_key(&appliance) {
+                    // It had no lease that could be over.
+                    continue;
+                } else if over_at > now {
+                    due.wake_at(over_at);
+                    continue;
+                } else if declared.expiry_counts(&appliance) {
+                    ReleaseProof::Expired
+                } else {
+                    if !declared.fencing.contains_key(&appliance) {
+                        due.propose.push(CommandBody::RequestFence { group, appliance, token });
                     }
+                    continue;
                 };
-                due.propose.push(CommandBody::RecordRelease {
+                due.propose.push(CommandBody::RecordRelease { group, appliance, token, proof });
+            }
+            Action::AwaitAcknowledgement { group, appliance, revision } => {
+                let (Some(declared), Some(agent)) = (state.groups.get(group), agents.get(appliance)) else {
+                    continue;
+                };
+                if agent.revision < *revision {
+                    continue;
+                }
+                // Promises that it was given before are over by then, and so are grants with which
+                // an earlier leader told it of an older declaration.
+                let heard = agent.revision_since.plus(declared.spec.lease.wait());
+                let sure_at = heard.max(table.earlier_over_at(declared));
+                if sure_at > now {
+                    due.wake_at(sure_at);
+                    continue;
+                }
+                due.propose.push(CommandBody::RecordAcknowledged {
                     group: group.clone(),
                     appliance: appliance.clone(),
-                    token: *token,
-                    proof,
+                    revision: agent.revision,
                 });
             }
             Action::AwaitHold { group, operation, binding, to } => {
@@ -75,7 +105,7 @@ pub fn due(
                     }));
                 }
             }
-            Action::MoveBinding { .. } => {}
+            Action::MoveBinding { .. } | Action::Fence { .. } => {}
         }
     }
     due

@@ -1,6 +1,6 @@
 //! What every node knows after applying the same commands.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -12,6 +12,10 @@ use crate::model::{ApplianceSpec, GroupSpec, Trigger};
 use crate::observe::{Evidence, Verdict};
 use crate::reason::Reason;
 use crate::time::{WallTime, millis};
+
+mod fence;
+
+pub use fence::Fence;
 
 /// Ended operations kept per group; the history keeps their events for longer.
 pub const KEPT_OPERATIONS: usize = 50;
@@ -65,6 +69,12 @@ pub struct Group {
     /// Appliances that may still hold a lease under an older token. No grant to `active` while
     /// this is not empty.
     pub unreleased: BTreeMap<ApplianceName, Token>,
+    /// Appliances that may go on past their lease, on promises of the others to accept no grant.
+    /// While this is not empty, nobody whom they cannot have asked may join the group, and no
+    /// virtual address may leave it.
+    pub relies: BTreeSet<ApplianceName>,
+    /// Earlier actives that are to be switched off, while the operation that needs it runs.
+    pub fencing: BTreeMap<ApplianceName, Fence>,
     /// What is known of each declared appliance.
     pub appliances: BTreeMap<ApplianceName, Appliance>,
     /// The running operation.
@@ -94,6 +104,8 @@ impl Group {
             active: None,
             token: Token::NONE,
             unreleased: BTreeMap::new(),
+            relies: BTreeSet::new(),
+            fencing: BTreeMap::new(),
             operation: None,
             ended: VecDeque::new(),
             moved_at: None,

@@ -15,6 +15,7 @@ use crate::reason::Span;
 
 mod bindings;
 mod cluster;
+mod fencing;
 mod peers;
 
 pub use cluster::against;
@@ -97,6 +98,7 @@ pub fn group(spec: &GroupSpec) -> Vec<SpecFault> {
     appliances(&mut faults, spec);
     bindings::check(&mut faults, spec);
     peers::check(&mut faults, spec);
+    fencing::check(&mut faults, spec);
     policy(&mut faults, spec);
     faults.0
 }

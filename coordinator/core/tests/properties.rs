@@ -11,21 +11,23 @@ mod common;
 
 use std::time::Duration;
 
-use coordinator_core::action::pending_actions;
+use coordinator_core::action::{Action, pending_actions};
 use coordinator_core::apply::apply;
 use coordinator_core::command::{
-    Actor, Command, CommandBody, OperationKind, RecordStep, ReleaseProof, StartOperation, StepOutcome,
+    Actor, Command, CommandBody, OperationKind, RecordFence, RecordStep, ReleaseProof, StartOperation,
+    StepOutcome,
 };
 use coordinator_core::decide::{Observations, decide};
 use coordinator_core::ids::{ApplianceName, NodeId, OperationId, Token};
-use coordinator_core::model::Trigger;
+use coordinator_core::lease::{Answer, LeaseTable};
+use coordinator_core::model::{Fencing, QuorumLoss, Trigger};
 use coordinator_core::observe::{Sight, VantageReport, Verdict};
 use coordinator_core::reason::Reason;
 use coordinator_core::state::State;
 use coordinator_core::time::{Mono, Now};
 use proptest::prelude::*;
 
-use common::{Log, appliance, binding, group, group_name};
+use common::{Log, appliance, binding, group, group_name, with_fences, with_peers};
 
 const APPLIANCES: [&str; 4] = ["fw-a", "fw-b", "fw-c", "fw-z"];
 const BINDINGS: [&str; 4] = ["vip", "public-ip", "route", "other"];
@@ -51,7 +53,9 @@ proptest! {
                 prop_assert_eq!((event.index, event.seq as usize), (index, seq));
                 prop_assert!(!event.to_string().is_empty());
             }
-            let _ = pending_actions(&log.state);
+            for action in pending_actions(&log.state) {
+                never_against_the_active(&log.state, &action);
+            }
         }
     }
 
@@ -95,6 +99,22 @@ proptest! {
             }
             prop_assert!(rest, "it proposes forever");
         }
+    }
+}
+
+/// Nothing is granted or written before a fencing that is waited for, and the active is never
+/// switched off.
+fn never_against_the_active(state: &State, action: &Action) {
+    let group = &state.groups[&group_name("dmz")];
+    match action {
+        Action::Fence { appliance, .. } => assert_ne!(group.active.as_ref(), Some(appliance)),
+        Action::MoveBinding { .. } => assert_eq!(group.waits_for_fencing(), None),
+        _ => {}
+    }
+    if let (Some(active), Some(_)) = (&group.active, group.waits_for_fencing()) {
+        let now = Mono::from_millis(1_000_000);
+        let answer = LeaseTable::new(Mono::default()).answer(group, active, now, Some(now));
+        assert!(matches!(answer, Answer::Wait { .. }), "granted before the fencing: {answer:?}");
     }
 }
 
@@ -162,23 +182,63 @@ fn any_body() -> impl Strategy<Value = CommandBody> {
             let outcome = if done { StepOutcome::Done } else { failed };
             CommandBody::RecordStep(step(OperationId(id), name, outcome))
         });
-    let release = (any_appliance(), 0u64..4).prop_map(|(appliance, token)| CommandBody::RecordRelease {
-        group: group_name("dmz"),
-        appliance,
-        token: Token(token),
-        proof: ReleaseProof::Expired,
+    let proof = prop::sample::select(vec![
+        ReleaseProof::Confirmed,
+        ReleaseProof::Expired,
+        ReleaseProof::Expired,
+        ReleaseProof::Fenced,
+        ReleaseProof::Operator,
+    ]);
+    let release = (any_appliance(), 0u64..4, proof).prop_map(|(appliance, token, proof)| {
+        CommandBody::RecordRelease { group: group_name("dmz"), appliance, token: Token(token), proof }
     });
     let verdict = (any_appliance(), any_verdict()).prop_map(|(appliance, verdict)| {
         CommandBody::RecordVerdict { group: group_name("dmz"), appliance, verdict, evidence: vec![] }
     });
     prop_oneof![
         6 => start, 6 => record, 4 => release, 6 => verdict, 3 => any_declaration(), 3 => any_setting(),
+        4 => any_last_resort(),
+    ]
+}
+
+/// What failsafe and fencing add.
+fn any_last_resort() -> impl Strategy<Value = CommandBody> {
+    let group = || group_name("dmz");
+    prop_oneof![
+        (any_appliance(), 0u64..4).prop_map(move |(appliance, revision)| CommandBody::RecordAcknowledged {
+            group: group(),
+            appliance,
+            revision,
+        }),
+        (any_appliance(), 0u64..4).prop_map(move |(appliance, token)| CommandBody::RequestFence {
+            group: group(),
+            appliance,
+            token: Token(token),
+        }),
+        (any_appliance(), 0u64..4, any::<bool>()).prop_map(move |(appliance, asked, done)| {
+            let failed = StepOutcome::Failed { error: "exit 1".to_owned() };
+            let outcome = if done { StepOutcome::Done } else { failed };
+            let took = Duration::from_millis(1);
+            CommandBody::RecordFence(RecordFence { group: group(), appliance, asked, outcome, took })
+        }),
+        (any_appliance(), 0u64..4).prop_map(move |(appliance, token)| CommandBody::ConfirmOff {
+            group: group(),
+            appliance,
+            token: Token(token),
+            reason: String::new(),
+        }),
     ]
 }
 
 fn any_declaration() -> impl Strategy<Value = CommandBody> {
-    let spec = (2usize..=3, 1usize..=3, 1u32..4).prop_map(|(appliances, bindings, flap_moves)| {
+    let fencing = prop::sample::select(vec![Fencing::Never, Fencing::Prefer, Fencing::Require]);
+    let loss = prop::sample::select(vec![QuorumLoss::Drop, QuorumLoss::Failsafe]);
+    let shape = (2usize..=3, 1usize..=3, 1u32..4, fencing, loss);
+    let spec = shape.prop_map(|(appliances, bindings, flap_moves, fencing, loss)| {
         let mut spec = group("dmz", &APPLIANCES[..appliances], &BINDINGS[..bindings]);
+        with_peers(&mut spec);
+        with_fences(&mut spec, fencing);
+        spec.policy.quorum_loss = loss;
         spec.policy.flap_moves = flap_moves;
         spec.policy.failback = Trigger::Automatic;
         spec
@@ -248,6 +308,23 @@ fn in_context(state: &State, body: CommandBody) -> CommandBody {
         }),
         CommandBody::RecordRelease { group: name, appliance, token: drawn, proof } => {
             CommandBody::RecordRelease { group: name, appliance, token: token(drawn), proof }
+        }
+        CommandBody::RequestFence { group: name, appliance, token: drawn } => {
+            CommandBody::RequestFence { group: name, appliance, token: token(drawn) }
+        }
+        CommandBody::ConfirmOff { group: name, appliance, token: drawn, reason } => {
+            CommandBody::ConfirmOff { group: name, appliance, token: token(drawn), reason }
+        }
+        CommandBody::RecordAcknowledged { group: name, appliance, revision } => {
+            let revision = if revision > 0 { group.revision } else { revision };
+            CommandBody::RecordAcknowledged { group: name, appliance, revision }
+        }
+        CommandBody::RecordFence(record) => {
+            let pending = group.fencing.get(&record.appliance).filter(|_| record.asked > 0);
+            CommandBody::RecordFence(RecordFence {
+                asked: pending.map_or(record.asked, |fence| fence.asked),
+                ..record
+            })
         }
         other => other,
     }

@@ -10,11 +10,15 @@ mod actions;
 mod codec;
 #[path = "rules/declaring.rs"]
 mod declaring;
+#[path = "rules/fencing.rs"]
+mod fencing;
 #[path = "rules/lease.rs"]
 mod lease;
 #[path = "rules/majority.rs"]
 mod majority;
 #[path = "rules/operations.rs"]
 mod operations;
+#[path = "rules/reliance.rs"]
+mod reliance;
 #[path = "rules/watch.rs"]
 mod watch;

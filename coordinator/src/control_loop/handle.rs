@@ -36,6 +36,8 @@ pub struct Overview {
 pub struct AgentSeen {
     /// When it came in.
     pub received: Mono,
+    /// When the first report of this life of the agent with this revision came in.
+    pub revision_since: Mono,
     /// What it said.
     pub report: AgentReport,
 }

@@ -186,7 +186,12 @@ impl Shared {
 impl Inner {
     /// What each agent's newest report says of its lease.
     pub(crate) fn holdings(&self) -> BTreeMap<ApplianceName, Holding> {
-        let holding = |seen: &AgentSeen| Holding { held: seen.report.held(), vips_up: seen.report.vips_up };
+        let holding = |seen: &AgentSeen| Holding {
+            held: seen.report.held(),
+            vips_up: seen.report.vips_up,
+            revision: seen.report.revision,
+            revision_since: seen.revision_since,
+        };
         self.agents.iter().map(|(name, seen)| (name.clone(), holding(seen))).collect()
     }
 
@@ -201,10 +206,21 @@ impl Inner {
             return false;
         }
         let changed = old.is_none_or(|old| {
-            (old.boot, old.highest, old.holding, old.vips_up, &old.faults)
-                != (report.boot, report.highest, report.holding, report.vips_up, &report.faults)
+            (old.boot, old.highest, old.holding, old.vips_up, old.revision, &old.faults)
+                != (
+                    report.boot,
+                    report.highest,
+                    report.holding,
+                    report.vips_up,
+                    report.revision,
+                    &report.faults,
+                )
         });
-        self.agents.insert(report.appliance.clone(), AgentSeen { received: now, report });
+        let same =
+            |seen: &&AgentSeen| (seen.report.boot, seen.report.revision) == (report.boot, report.revision);
+        let revision_since =
+            self.agents.get(&report.appliance).filter(same).map_or(now, |seen| seen.revision_since);
+        self.agents.insert(report.appliance.clone(), AgentSeen { received: now, revision_since, report });
         changed
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use super::{About, Log, Rejection};
+use super::{About, Log, Rejection, reliance};
 use crate::event::{EventBody, Level};
 use crate::ids::GroupName;
 use crate::model::{BindingKind, GroupSpec};
@@ -72,6 +72,7 @@ pub(super) fn remove(state: &mut State, log: &mut Log, name: &GroupName) -> Resu
     let unknown = || Rejection::UnknownGroup { group: name.to_string() };
     let group = state.groups.get(name).ok_or_else(unknown)?;
     at_rest(group)?;
+    reliance::check(group, None)?;
     let gone = quarantine(group, None, state.time);
     withdraw(state, gone)?;
     state.groups.remove(name);
@@ -86,6 +87,7 @@ fn replaceable(group: &Group, spec: &GroupSpec) -> Result<(), Rejection> {
     if let Some(appliance) = in_use.into_iter().find(|name| spec.appliance(name).is_none()) {
         return Err(Rejection::ApplianceInUse { group: spec.name.clone(), appliance: appliance.clone() });
     }
+    reliance::check(group, Some(spec))?;
     // An earlier leader may have given a lease by the longer time; nobody waits for that any
     // more once the shorter one is declared.
     let shorter = spec.lease.wait() < group.spec.lease.wait();
@@ -121,13 +123,15 @@ fn declare(state: &mut State, log: &mut Log, spec: &GroupSpec) {
             group.drift.retain(|binding, _| spec.binding(binding).is_some());
             group.spec = spec.clone();
             group.revision = log.index;
+            reliance::declared(group);
             false
         }
     };
     log.push(Level::Info, &spec.name, About::default(), EventBody::GroupDeclared { new });
 }
 
-fn vips(spec: &GroupSpec) -> impl Iterator<Item = IpAddr> {
+/// The virtual addresses of a group.
+pub(super) fn vips(spec: &GroupSpec) -> impl Iterator<Item = IpAddr> {
     spec.bindings.iter().filter_map(|b| match &b.kind {
         BindingKind::Vip { address, .. } => Some(*address),
         _ => None,

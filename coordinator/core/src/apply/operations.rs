@@ -1,6 +1,6 @@
 //! Starting an operation: the one place where the active role is granted.
 
-use super::{About, Log, Rejection};
+use super::{About, Log, Rejection, fencing, reliance};
 use crate::command::{Actor, OperationKind, StartOperation};
 use crate::event::{EventBody, Level};
 use crate::ids::OperationId;
@@ -24,7 +24,6 @@ pub(super) fn start(group: &mut Group, log: &mut Log, start: &StartOperation) ->
     if automatic(start.kind, &log.actor) {
         check_automatic(group, start.kind, log.at)?;
     }
-    supersede(group, log);
     grant(group, log, start);
     Ok(())
 }
@@ -161,6 +160,8 @@ pub(super) fn keep_ended(group: &mut Group, operation: Operation) {
 
 fn grant(group: &mut Group, log: &mut Log, start: &StartOperation) {
     let id = OperationId(log.index);
+    let fence = group.active.clone().filter(|from| fencing::due_at_start(group, start.kind, from));
+    supersede(group, log);
     let from = group.active.replace(start.to.clone());
     if let Some(from) = &from {
         // While anyone else was unreleased, `from` was never granted the lease: it waited (see
@@ -172,6 +173,8 @@ fn grant(group: &mut Group, log: &mut Log, start: &StartOperation) {
     }
     // The new active may keep what it has: it waits for the others, not for itself.
     group.unreleased.remove(&start.to);
+    group.fencing.remove(&start.to);
+    reliance::granted(group, &start.to);
     group.token = id.token();
     group.hold = None;
     if automatic(start.kind, &log.actor) && start.kind != OperationKind::Activation {
@@ -215,6 +218,9 @@ fn grant(group: &mut Group, log: &mut Log, start: &StartOperation) {
     };
     log.push(level, &group.spec.name, About::appliance(&start.to).during(Some(id)), body);
     group.operation = Some(operation);
+    if let Some(from) = fence {
+        fencing::ask(group, log, &from);
+    }
 }
 
 /// Evidence as it goes into the log: bounded in number and in length.

@@ -195,6 +195,64 @@ pub enum Rejection {
         /// The limit.
         limit: u64,
     },
+    /// Someone may be going on past its lease on promises, and the change would break what that
+    /// rests on.
+    #[error(
+        "group {group}: {what}, because {appliance} may be going on past its lease on the promises of \
+         appliances that it knows: declare quorum_loss = \"drop\" first, and wait until {appliance} has taken \
+         note of it"
+    )]
+    ReliedOn {
+        /// The group.
+        group: GroupName,
+        /// Who may be going on.
+        appliance: ApplianceName,
+        /// What cannot be.
+        what: String,
+    },
+    /// The appliance relies on no promises, or its declaration still lets it.
+    #[error("nothing waits for {appliance} of group {group} to take note of the declaration")]
+    NothingToAcknowledge {
+        /// The group.
+        group: GroupName,
+        /// Which appliance.
+        appliance: ApplianceName,
+    },
+    /// The appliance need not be switched off, or that was asked for anew in the meantime.
+    #[error("{appliance} of group {group} is not to be switched off, or not any more")]
+    NothingToFence {
+        /// The group.
+        group: GroupName,
+        /// Which appliance.
+        appliance: ApplianceName,
+    },
+    /// The end of the lease does not count by itself.
+    #[error("{appliance} of group {group} must be switched off first: the end of its lease is not enough")]
+    FencingFirst {
+        /// The group.
+        group: GroupName,
+        /// Which appliance.
+        appliance: ApplianceName,
+    },
+    /// Only an operator can do this.
+    #[error("only an operator can {what}")]
+    OperatorsOnly {
+        /// What.
+        what: String,
+    },
+    /// Nothing waits for an operator's word that the appliance is off.
+    #[error(
+        "nothing waits for the word that {appliance} of group {group} is off{}",
+        if *active { ": it is the active appliance; move the group first" } else { "" }
+    )]
+    NotAwaited {
+        /// The group.
+        group: GroupName,
+        /// Which appliance.
+        appliance: ApplianceName,
+        /// Whether it has the active role.
+        active: bool,
+    },
     /// The log has held commands before.
     #[error(
         "the cluster has a history already, and the configuration file seeds an empty one only: declare \
@@ -234,6 +292,12 @@ impl Rejection {
             Rejection::NothingToRelease { .. } => "nothing-to-release",
             Rejection::NotReleased { .. } => "not-released",
             Rejection::ReasonTooLong { .. } => "reason-too-long",
+            Rejection::ReliedOn { .. } => "relied-on",
+            Rejection::NothingToAcknowledge { .. } => "nothing-to-acknowledge",
+            Rejection::NothingToFence { .. } => "nothing-to-fence",
+            Rejection::FencingFirst { .. } => "fencing-first",
+            Rejection::OperatorsOnly { .. } => "operators-only",
+            Rejection::NotAwaited { .. } => "not-awaited",
             Rejection::AlreadySeeded => "already-seeded",
         }
     }

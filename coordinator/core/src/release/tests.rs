@@ -39,7 +39,10 @@ fn group() -> Group {
 
 fn report(appliance: &str, highest: u64, holding: Option<u64>) -> (ApplianceName, Holding) {
     let held = Held { highest: Token(highest), holding: holding.map(Token) };
-    (name(appliance), Holding { held, vips_up: holding.is_some() })
+    (
+        name(appliance),
+        Holding { held, vips_up: holding.is_some(), revision: 0, revision_since: Mono::default() },
+    )
 }
 
 /// `fw-b` has the role under token 7; `fw-a` may still hold the lease of token 3.

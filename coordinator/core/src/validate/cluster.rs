@@ -1,6 +1,7 @@
 //! What no two groups may share.
 
 use super::bindings::subject;
+use super::fencing::machine;
 use super::{BindingKind, Faults, SpecFault};
 use crate::model::GroupSpec;
 
@@ -20,6 +21,13 @@ fn appliances(faults: &mut Faults, spec: &GroupSpec, other: &GroupSpec) {
         let name = &appliance.name;
         let rule = format!("must be in one group only, and it is in {}", other.name);
         faults.check(other.appliance(name).is_none(), format!("appliances[{i}].name"), name, rule);
+        if let Some(own) = machine(appliance)
+            && let Some(taken) = other.appliances.iter().find(|o| machine(o).as_ref() == Some(&own))
+        {
+            let rule =
+                format!("must be the machine of one appliance, and {} of {} has it", taken.name, other.name);
+            faults.check(false, format!("appliances[{i}].fence.resource"), own, rule);
+        }
         let taken = other.appliances.iter().find(|o| o.address == appliance.address);
         if let Some(taken) = taken {
             let rule = format!("must be unique, and {} of {} has it", taken.name, other.name);

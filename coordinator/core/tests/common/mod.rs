@@ -13,7 +13,8 @@ use coordinator_core::command::{Actor, Command, CommandBody};
 use coordinator_core::event::Event;
 use coordinator_core::ids::{ApplianceName, BindingName, GroupName, NodeId, ProbeName};
 use coordinator_core::model::{
-    ApplianceSpec, BindingKind, BindingSpec, GroupSpec, LeaseSpec, Policy, ProbeKind, ProbeSpec,
+    ApplianceSpec, BindingKind, BindingSpec, FenceSpec, Fencing, GroupSpec, LeaseSpec, Policy, ProbeKind,
+    ProbeSpec,
 };
 use coordinator_core::state::State;
 use coordinator_core::time::WallTime;
@@ -84,6 +85,22 @@ pub(crate) fn group(name: &str, appliances: &[&str], kinds: &[&str]) -> GroupSpe
         bindings: kinds.iter().map(|k| BindingSpec { name: binding(k), kind: kind(k) }).collect(),
         policy: Policy::default(),
         lease: LeaseSpec::default(),
+    }
+}
+
+/// Gives every agent an address for its peers.
+pub(crate) fn with_peers(spec: &mut GroupSpec) {
+    for appliance in &mut spec.appliances {
+        appliance.peer = vec![(appliance.address, 7403).into()];
+    }
+}
+
+/// Has every appliance switched off by a hook: `off-fw-a` for `fw-a`.
+pub(crate) fn with_fences(spec: &mut GroupSpec, fencing: Fencing) {
+    spec.policy.fencing = fencing;
+    for appliance in &mut spec.appliances {
+        let name = format!("off-{}", appliance.name).parse().expect("a hook's name");
+        appliance.fence = Some(FenceSpec::Hook { name });
     }
 }
 

@@ -5,11 +5,11 @@ use std::time::Duration;
 use coordinator_core::apply::Rejection;
 use coordinator_core::command::CommandBody;
 use coordinator_core::event::EventBody;
-use coordinator_core::model::{BindingKind, GroupSpec, ProbeKind, QuorumLoss};
+use coordinator_core::model::{BindingKind, FenceSpec, Fencing, GroupSpec, ProbeKind, QuorumLoss};
 use coordinator_core::observe::Verdict;
 use coordinator_core::validate;
 
-use crate::common::{Log, appliance, binding, group, group_name};
+use crate::common::{Log, appliance, binding, group, group_name, with_fences};
 use crate::operations::{active_pair, finish, start};
 
 #[test]
@@ -59,6 +59,14 @@ fn each_fault_names_its_path() {
         ("appliances[1].peer", |g| {
             g.appliances.iter_mut().for_each(|a| a.peer = peers(&["10.0.0.2:7403"]));
         }),
+        ("appliances[1].fence", |g| {
+            with_fences(g, Fencing::Require);
+            g.appliances[1].fence = None;
+        }),
+        ("appliances[1].fence.resource", |g| {
+            g.appliances.iter_mut().for_each(|a| a.fence = power_off("vm-1"));
+        }),
+        ("appliances[0].fence.resource", |g| g.appliances[0].fence = power_off(" ")),
         ("policy.quorum_loss", |g| {
             g.bindings.remove(0);
             g.policy.quorum_loss = QuorumLoss::Failsafe;
@@ -215,4 +223,9 @@ fn interfaces(spec: &mut GroupSpec, change: impl FnOnce(&mut Interfaces)) {
 
 fn peers(all: &[&str]) -> Vec<std::net::SocketAddr> {
     all.iter().map(|address| address.parse().expect("an address and a port")).collect()
+}
+
+fn power_off(resource: &str) -> Option<FenceSpec> {
+    let adapter = "azure".parse().expect("an adapter's name");
+    Some(FenceSpec::PowerOff { adapter, resource: resource.to_owned() })
 }

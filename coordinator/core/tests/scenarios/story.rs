@@ -10,6 +10,10 @@
 //! | `no leader` | nobody decides; what the vantages see is lost |
 //! | `step BINDING done\|failed [error..]` | the leader records an attempt |
 //! | `released APPLIANCE confirmed\|expired` | the leader records a proof |
+//! | `overdue APPLIANCE` | its lease is over and does not count: the leader asks for it to be fenced |
+//! | `fence APPLIANCE done\|failed [error..]` | the leader records an attempt to switch it off |
+//! | `off APPLIANCE` | an operator confirms that it is off |
+//! | `acknowledged APPLIANCE` | the leader records that its agent acts on the newest declaration |
 //! | `switchover`, `force`, `failback` `[to APPLIANCE]` | an operator asks for a move |
 //! | `mode`, `maintenance`, `freeze`, `unfreeze` | what else operators set |
 //! | `show` | the group as the log has it |
@@ -18,17 +22,19 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use coordinator_core::apply::Rejection;
-use coordinator_core::command::{Actor, CommandBody, OperationKind, RecordStep, ReleaseProof, StepOutcome};
+use coordinator_core::command::{
+    Actor, CommandBody, OperationKind, RecordFence, RecordStep, ReleaseProof, StepOutcome,
+};
 use coordinator_core::decide::{MoveRequest, Observations, admit, decide};
 use coordinator_core::event::Event;
 use coordinator_core::ids::{ApplianceName, NodeId};
-use coordinator_core::model::{GroupSpec, Trigger};
+use coordinator_core::model::{Fencing, GroupSpec, QuorumLoss, Trigger};
 use coordinator_core::observe::{Sight, VantageReport, Verdict};
 use coordinator_core::reason::Reason;
 use coordinator_core::state::Group;
 use coordinator_core::time::{Mono, Now};
 
-use crate::common::{Log, appliance, binding, group};
+use crate::common::{self, Log, appliance, binding, group};
 use crate::trace;
 
 type Trace = Result<Vec<String>, String>;
@@ -110,6 +116,18 @@ impl Story {
             }
             ["step", name, rest @ ..] => self.step(name, rest),
             ["released", name, proof] => self.release(name, proof),
+            ["overdue", name] => {
+                let group = self.group()?;
+                let (token, group) = (group.token, group.spec.name.clone());
+                Ok(self.record(CommandBody::RequestFence { group, appliance: appliance(name), token }))
+            }
+            ["fence", name, rest @ ..] => self.fence(name, rest),
+            ["acknowledged", name] => {
+                let group = self.group()?;
+                let (revision, group) = (group.revision, group.spec.name.clone());
+                let appliance = appliance(name);
+                Ok(self.record(CommandBody::RecordAcknowledged { group, appliance, revision }))
+            }
             ["show"] => Ok(trace::summary(self.group()?)),
             _ => self.operator(words),
         }
@@ -130,6 +148,10 @@ impl Story {
             ["freeze"] => CommandBody::Freeze { group, reason: Reason::Requested { reason } },
             ["unfreeze"] => CommandBody::Unfreeze { group, reason },
             ["remove"] => CommandBody::RemoveGroup(group),
+            ["off", name] => {
+                let token = self.group()?.token;
+                CommandBody::ConfirmOff { group, appliance: appliance(name), token, reason }
+            }
             other => return Err(format!("{other:?} is no command")),
         };
         Ok(shown(self.log.by_operator(body)))
@@ -193,12 +215,21 @@ impl Story {
         }
     }
 
-    fn step(&mut self, name: &str, rest: &[&str]) -> Trace {
-        let outcome = match rest {
-            ["done"] => StepOutcome::Done,
-            ["failed", error @ ..] => StepOutcome::Failed { error: error.join(" ") },
-            other => return Err(format!("{other:?} is no outcome")),
+    fn fence(&mut self, name: &str, rest: &[&str]) -> Trace {
+        let outcome = outcome(rest)?;
+        let group = self.group()?;
+        let record = RecordFence {
+            group: group.spec.name.clone(),
+            asked: group.fencing.get(&appliance(name)).map_or(0, |fence| fence.asked),
+            appliance: appliance(name),
+            outcome,
+            took: Duration::from_millis(700),
         };
+        Ok(self.record(CommandBody::RecordFence(record)))
+    }
+
+    fn step(&mut self, name: &str, rest: &[&str]) -> Trace {
+        let outcome = outcome(rest)?;
         let group = self.group()?;
         let running = group.operation.as_ref().or(group.ended.back()).ok_or("no operation ever ran")?;
         let record = RecordStep {
@@ -271,9 +302,19 @@ fn shown(result: Result<Vec<Event>, Rejection>) -> Vec<String> {
     }
 }
 
+fn outcome(words: &[&str]) -> Result<StepOutcome, String> {
+    match words {
+        ["done"] => Ok(StepOutcome::Done),
+        ["failed", error @ ..] => Ok(StepOutcome::Failed { error: error.join(" ") }),
+        other => Err(format!("{other:?} is no outcome")),
+    }
+}
+
 fn set(spec: &mut GroupSpec, key: &str, value: &str) -> Result<(), String> {
     let policy = &mut spec.policy;
     match key {
+        "quorum-loss" => set_quorum_loss(spec, value)?,
+        "fencing" => set_fencing(spec, value)?,
         "failover" => policy.failover = trigger(value)?,
         "wait" => policy.failover_wait = time_of(value)?,
         "failback" => policy.failback = trigger(value)?,
@@ -284,6 +325,29 @@ fn set(spec: &mut GroupSpec, key: &str, value: &str) -> Result<(), String> {
         "freshness" => policy.freshness = time_of(value)?,
         other => return Err(format!("{other} is no option")),
     }
+    Ok(())
+}
+
+/// In a failsafe group every agent has an address for its peers.
+fn set_quorum_loss(spec: &mut GroupSpec, word: &str) -> Result<(), String> {
+    spec.policy.quorum_loss = match word {
+        "drop" => QuorumLoss::Drop,
+        "failsafe" => QuorumLoss::Failsafe,
+        other => return Err(format!("{other} is neither drop nor failsafe")),
+    };
+    common::with_peers(spec);
+    Ok(())
+}
+
+/// With every appliance switched off by a hook of the same name.
+fn set_fencing(spec: &mut GroupSpec, word: &str) -> Result<(), String> {
+    let fencing = match word {
+        "never" => Fencing::Never,
+        "prefer" => Fencing::Prefer,
+        "require" => Fencing::Require,
+        other => return Err(format!("{other} is neither never, prefer nor require")),
+    };
+    common::with_fences(spec, fencing);
     Ok(())
 }
 

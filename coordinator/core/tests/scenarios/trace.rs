@@ -34,6 +34,10 @@ pub(crate) fn pending(state: &State) -> Vec<String> {
         Action::AwaitHold { binding, to, operation, .. } => {
             format!("to do: await {to} holding {binding} under token {operation}")
         }
+        Action::AwaitAcknowledgement { appliance, revision, .. } => {
+            format!("to do: await {appliance} acting on declaration {revision}")
+        }
+        Action::Fence { appliance, spec, .. } => format!("to do: switch {appliance} off by {spec}"),
     };
     pending_actions(state).into_iter().map(line).collect()
 }
@@ -47,6 +51,10 @@ pub(crate) fn summary(group: &Group) -> Vec<String> {
     for (name, known) in &group.appliances {
         let maintenance = if known.maintenance.is_some() { ", in maintenance" } else { "" };
         lines.push(format!("{name}: {}{maintenance}", known.verdict));
+    }
+    if !group.relies.is_empty() {
+        let names: Vec<_> = group.relies.iter().map(ToString::to_string).collect();
+        lines.push(format!("may rely on promises: {}", names.join(", ")));
     }
     if let Some(hold) = &group.hold {
         lines.push(format!("held: {hold}"));

@@ -109,6 +109,8 @@ pub(in crate::cli) fn steps(view: &OperationView, paint: Paint) -> Vec<String> {
         let how = match released.proof {
             ReleaseProof::Confirmed => "its agent confirmed it",
             ReleaseProof::Expired => "its lease ran out",
+            ReleaseProof::Fenced => "it was switched off",
+            ReleaseProof::Operator => "an operator made sure that it is off",
         };
         lines.push(format!(
             "  {} {from} holds no lease after {} ({how})",

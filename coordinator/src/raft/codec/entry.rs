@@ -50,6 +50,10 @@ pub(super) fn kind_of(body: &CommandBody) -> Kind {
         CommandBody::RecordHold { .. } => Kind::RecordHold,
         CommandBody::RecordDrift { .. } => Kind::RecordDrift,
         CommandBody::Seed(_) => Kind::Seed,
+        CommandBody::RecordAcknowledged { .. } => Kind::RecordAcknowledged,
+        CommandBody::RequestFence { .. } => Kind::RequestFence,
+        CommandBody::RecordFence(_) => Kind::RecordFence,
+        CommandBody::ConfirmOff { .. } => Kind::ConfirmOff,
     }
 }
 
@@ -109,5 +113,6 @@ pub(super) fn is_entry(kind: Kind) -> bool {
 }
 
 fn is_command(kind: Kind) -> bool {
-    (Kind::PutGroup.number()..=Kind::Seed.number()).contains(&kind.number())
+    // Up to the kinds that are no entries.
+    (Kind::PutGroup.number()..Kind::Vote.number()).contains(&kind.number())
 }

@@ -227,6 +227,21 @@ fn bodies() -> Vec<CommandBody> {
             drift: Some("nic-b".to_owned()),
         },
         CommandBody::Seed(vec![spec()]),
+        CommandBody::RecordAcknowledged { group: group(), appliance: name("fw-a"), revision: 43 },
+        CommandBody::RequestFence { group: group(), appliance: name("fw-a"), token: Token(42) },
+        CommandBody::RecordFence(RecordFence {
+            group: group(),
+            appliance: name("fw-a"),
+            asked: 42,
+            outcome: StepOutcome::Failed { error: "exit 1".to_owned() },
+            took: Duration::from_millis(700),
+        }),
+        CommandBody::ConfirmOff {
+            group: group(),
+            appliance: name("fw-a"),
+            token: Token(42),
+            reason: words(),
+        },
     ]
 }
 

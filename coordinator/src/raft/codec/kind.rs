@@ -56,6 +56,14 @@ kinds! {
     RecordDrift = 0x011b,
     /// See `CommandBody`.
     Seed = 0x011c,
+    /// See `CommandBody`.
+    RecordAcknowledged = 0x011d,
+    /// See `CommandBody`.
+    RequestFence = 0x011e,
+    /// See `CommandBody`.
+    RecordFence = 0x011f,
+    /// See `CommandBody`.
+    ConfirmOff = 0x0120,
 
     /// Log: the vote.
     Vote = 0x0200,

@@ -151,6 +151,8 @@ impl World {
         let holding = |seen: &Seen| Holding {
             held: Held { highest: seen.report.highest, holding: seen.report.holding },
             vips_up: seen.report.vips_up,
+            revision: 0,
+            revision_since: Mono::default(),
         };
         self.coordinators[node].agents.iter().map(|(name, seen)| (name.clone(), holding(seen))).collect()
     }
