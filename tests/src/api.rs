@@ -19,6 +19,7 @@ pub struct Api {
     client: reqwest::Client,
     base: String,
     token: String,
+    deadline: Duration,
 }
 
 /// Why there is no answer.
@@ -38,7 +39,12 @@ pub enum Failure {
 impl Api {
     /// The listener at `base`, for instance `https://127.0.0.1:7400`.
     pub fn new(client: reqwest::Client, base: String, token: String) -> Api {
-        Api { client, base, token }
+        Api { client, base, token, deadline: DEADLINE }
+    }
+
+    /// The same, with a limit on each request of its own.
+    pub fn with_deadline(self, deadline: Duration) -> Api {
+        Api { deadline, ..self }
     }
 
     /// `GET path`, as this node has it: without asking the leader.
@@ -136,7 +142,7 @@ impl Api {
             let said = format!("{:#}", anyhow::Error::new(error));
             if unreachable { Failure::Unreachable(said) } else { Failure::Lost(said) }
         };
-        let response = request.bearer_auth(&self.token).timeout(DEADLINE).send().await.map_err(lost)?;
+        let response = request.bearer_auth(&self.token).timeout(self.deadline).send().await.map_err(lost)?;
         let status = response.status();
         let bytes = response.bytes().await.map_err(lost)?;
         let unreadable = |error: serde_json::Error| {

@@ -18,6 +18,7 @@ use coordinator::init::{self, AgentOptions, InitOptions, InitReport};
 use coordinator_core::ids::{ApplianceName, NodeId};
 
 use crate::api::{self, Api};
+use crate::loop_disk::MARK;
 use crate::netns::{INTERFACE, Network};
 use crate::process::{self, Process};
 
@@ -77,7 +78,7 @@ impl Cluster {
         network: Option<Network>,
     ) -> Result<Cluster> {
         coordinator_api::tls::install_provider();
-        let dir = tempfile::Builder::new().prefix("pointsman-test-").tempdir()?;
+        let dir = tempfile::Builder::new().prefix(&format!("{MARK}{}-", std::process::id())).tempdir()?;
         let mut options = InitOptions::new(dir.path().join("cluster"));
         options.nodes = nodes.clone();
         options.data_dir = PathBuf::from("data");
@@ -142,7 +143,17 @@ impl Cluster {
         Ok(self.config_of(id)?.with_file_name("data"))
     }
 
-    /// A client of one coordinator, for a cluster on loopback.
+    /// Where an agent keeps its state.
+    ///
+    /// # Errors
+    /// When there is no such agent.
+    pub fn state_dir_of(&self, appliance: &str) -> Result<PathBuf> {
+        let config = self.made.agents.get(&ApplianceName::new(appliance)?);
+        Ok(config.with_context(|| format!("no agent of {appliance}"))?.with_file_name("state"))
+    }
+
+    /// A client of one coordinator, for whoever can reach it: for a cluster on a network, a thread
+    /// [on a host](Network::enter).
     ///
     /// # Errors
     /// When there is no such coordinator.

@@ -1,6 +1,10 @@
 //! Groups as an operator would write them.
 
 use std::net::Ipv4Addr;
+use std::time::Duration;
+
+use coordinator_api::v1::{ApplianceRole, GroupStatus};
+use coordinator_core::observe::Verdict;
 
 /// The pair's name.
 pub const PAIR: &str = "dmz";
@@ -8,15 +12,28 @@ pub const PAIR: &str = "dmz";
 /// The port of the pair's service.
 pub const SERVICE: u16 = 7000;
 
-/// Two appliances and a VIP, watched often: a few missed samples, not seconds, make a verdict.
+/// Two appliances and a VIP with a lease of 3 s, watched often: a few missed samples, not seconds,
+/// make a verdict.
 pub fn pair(appliances: [(&str, Ipv4Addr); 2], vip: Ipv4Addr, prefix_len: u8, interface: &str) -> String {
+    leased_pair(appliances, vip, prefix_len, interface, Duration::from_secs(3))
+}
+
+/// The same with another lease.
+pub fn leased_pair(
+    appliances: [(&str, Ipv4Addr); 2],
+    vip: Ipv4Addr,
+    prefix_len: u8,
+    interface: &str,
+    lease: Duration,
+) -> String {
+    let lease = lease.as_millis();
     let mut text = format!(
         r#"
 [[group]]
 name = "{PAIR}"
 # Scenario follows scenario: nothing here is flapping.
 policy = {{ flap_moves = 100 }}
-lease = {{ ttl = "3s" }}
+lease = {{ ttl = "{lease}ms" }}
 
 [[group.binding]]
 name = "inside"
@@ -67,4 +84,22 @@ probe = [{{ kind = "agent-heartbeat" }}]
         );
     }
     text
+}
+
+/// Both are up, their agents are well, one holds the VIPs under the group's newest token and the
+/// other one stands by.
+pub fn ready(group: &GroupStatus) -> bool {
+    let token = group.summary.token;
+    group.running.is_none()
+        && group.members.iter().all(|member| {
+            let Some(agent) = &member.agent else { return false };
+            let active = group.summary.active.as_ref() == Some(&member.name);
+            let part = if active { ApplianceRole::Active } else { ApplianceRole::Standby };
+            member.verdict == Verdict::Up
+                && member.role == part
+                && agent.faults.is_empty()
+                && agent.vips_up == active
+                && agent.highest == token
+                && agent.holding == active.then_some(token)
+        })
 }

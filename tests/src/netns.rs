@@ -9,13 +9,19 @@
 //! Nothing is made in the machine's own namespace. Names begin with `pmt-<pid>-<n>-`, so tests
 //! do not meet, and what a killed test left behind can be told from what is in use.
 
+mod cut;
+
+pub use cut::Cut;
+
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::net::Ipv4Addr;
 use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
+use nix::sched::{CloneFlags, setns};
 
 use crate::command::must;
 
@@ -81,6 +87,28 @@ impl Network {
         let mut command = Command::new("ip");
         command.args(["netns", "exec", &self.namespace(host)]).arg(program);
         command
+    }
+
+    /// Puts the calling thread on a host, for good: its new sockets are there, and so are the
+    /// threads and processes that it starts.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn enter(&self, host: &str) -> Result<()> {
+        let path = Path::new("/run/netns").join(self.namespace(host));
+        let namespace = File::open(&path).with_context(|| format!("could not open {}", path.display()))?;
+        setns(namespace, CloneFlags::CLONE_NEWNET).with_context(|| format!("could not enter {host}"))
+    }
+
+    /// Does something in a thread on a host, and waits for it.
+    ///
+    /// # Errors
+    /// When the host cannot be entered.
+    pub fn within<T: Send>(&self, host: &str, work: impl FnOnce() -> T + Send) -> Result<T> {
+        std::thread::scope(|scope| {
+            let done = scope.spawn(|| self.enter(host).map(|()| work())).join();
+            done.map_err(|_| anyhow!("the work on {host} panicked"))?
+        })
     }
 
     /// Pulls or plugs in the cable of a host.

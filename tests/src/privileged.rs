@@ -1,6 +1,7 @@
 //! Whether this machine lets the tests make network namespaces and mounts.
 
 use std::io::Write;
+use std::sync::OnceLock;
 
 use anyhow::{Result, bail};
 
@@ -28,7 +29,13 @@ pub fn say(line: &str) {
     let _ = writeln!(std::io::stdout().lock(), "{line}");
 }
 
+/// Tried once for all tests of a process, which run side by side.
 fn missing() -> Option<String> {
+    static MISSING: OnceLock<Option<String>> = OnceLock::new();
+    MISSING.get_or_init(try_out).clone()
+}
+
+fn try_out() -> Option<String> {
     if !nix::unistd::geteuid().is_root() {
         return Some("it needs root".to_owned());
     }

@@ -28,7 +28,7 @@ pub enum ArpSeen {
     Answer {
         /// Which request it answers, from 1.
         request: u32,
-        /// When that was sent; zero for an answer to another than the newest request.
+        /// When that was sent.
         asked_us: u64,
         /// When the answer came.
         at_us: u64,
@@ -64,6 +64,10 @@ pub struct Holders {
     /// Whose answers these were, by order of requests, without repetitions.
     pub order: Vec<String>,
 }
+
+/// Answered requests that are no further apart belong to one hold: far less than any lease, far
+/// more than a busy observer is late.
+const SAME_HOLD_US: u64 = 250_000;
 
 /// Reads the JSON lines that a helper has written so far.
 ///
@@ -116,6 +120,38 @@ pub fn holders(seen: &[ArpSeen], from_us: u64) -> Holders {
     Holders { answered: by_request.len(), at_once: to_one_request.max(in_turns), order }
 }
 
+/// How long two hosts answered for the address at once, from `from_us` on, in milliseconds; one
+/// request that both answered counts as one.
+///
+/// A host holds the address from one answered request to the next if these are close together. It
+/// counts when the requests were sent, not when the answers were read: the observer may be late,
+/// a host's kernel is not.
+pub fn together_ms(seen: &[ArpSeen], from_us: u64) -> u64 {
+    let mut holds: BTreeMap<&str, Vec<(u64, u64)>> = BTreeMap::new();
+    for seen in seen {
+        if let ArpSeen::Answer { asked_us, mac, .. } = seen
+            && *asked_us >= from_us
+        {
+            let holds = holds.entry(mac).or_default();
+            match holds.last_mut() {
+                Some((_, end)) if *asked_us <= *end + SAME_HOLD_US => *end = (*end).max(*asked_us),
+                _ => holds.push((*asked_us, *asked_us)),
+            }
+        }
+    }
+    let holds: Vec<_> =
+        holds.iter().flat_map(|(mac, all)| all.iter().map(move |hold| (*mac, *hold))).collect();
+    let mut together_us = 0;
+    for (i, (mac, (start, end))) in holds.iter().enumerate() {
+        for (_, (from, to)) in holds[i + 1..].iter().filter(|(other, _)| other != mac) {
+            if start <= to && from <= end {
+                together_us += (end.min(to) - start.max(from)).max(1_000);
+            }
+        }
+    }
+    together_us.div_ceil(1_000)
+}
+
 fn push_new(order: &mut Vec<String>, name: &str) {
     if order.last().map(String::as_str) != Some(name) {
         order.push(name.to_owned());
@@ -147,6 +183,22 @@ mod tests {
         let holders = holders(&seen, 0);
         assert_eq!((holders.answered, holders.at_once), (3, 1));
         assert_eq!(holders.order, ["a", "b"]);
+    }
+
+    #[test]
+    fn the_time_of_two_holders_runs_from_the_first_request_to_the_last_that_both_held_at() {
+        let at = |asked_ms: u64, mac: &str| ArpSeen::Answer {
+            request: 0,
+            asked_us: asked_ms * 1_000,
+            at_us: 0,
+            mac: mac.to_owned(),
+        };
+        let one_after_another = [at(10, "a"), at(20, "a"), at(30, "b"), at(1_000, "a")];
+        assert_eq!(together_ms(&one_after_another, 0), 0);
+        assert_eq!(together_ms(&[at(10, "a"), at(10, "b")], 0), 1);
+        let in_turns = [at(10, "a"), at(20, "b"), at(30, "a"), at(40, "b"), at(50, "a")];
+        assert_eq!(together_ms(&in_turns, 0), 20);
+        assert_eq!(together_ms(&in_turns, 25_000), 1);
     }
 
     #[test]

@@ -6,10 +6,9 @@ use std::net::Ipv4Addr;
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
-use coordinator_api::v1::{ApplianceRole, GroupStatus, OperationState, OperationView};
+use coordinator_api::v1::{GroupStatus, OperationState, OperationView};
 use coordinator_core::command::OperationKind;
 use coordinator_core::ids::{NodeId, OperationId};
-use coordinator_core::observe::Verdict;
 use nix::sys::signal::Signal;
 use tests::clock::now_us;
 use tests::cluster::{Cluster, Watched, host_of};
@@ -193,7 +192,7 @@ impl<'a> Stage<'a> {
                 Ok(group) => group,
                 Err(error) => return Ok(Look::NotYet(format!("{error:#}"))),
             };
-            Ok(match (ready(&group), &group.summary.active) {
+            Ok(match (groups::ready(&group), &group.summary.active) {
                 (true, Some(active)) => Look::Yes(active.to_string()),
                 _ => Look::NotYet(format!("{:?}", group.members)),
             })
@@ -270,22 +269,4 @@ impl<'a> Stage<'a> {
         let list: coordinator_api::v1::OperationList = self.cluster.cli_json(&["operations"])?;
         Ok(list.operations)
     }
-}
-
-/// Both are up, their agents are well, one holds the VIPs under the group's newest token and the
-/// other one stands by.
-fn ready(group: &GroupStatus) -> bool {
-    let token = group.summary.token;
-    group.running.is_none()
-        && group.members.iter().all(|member| {
-            let Some(agent) = &member.agent else { return false };
-            let active = group.summary.active.as_ref() == Some(&member.name);
-            let part = if active { ApplianceRole::Active } else { ApplianceRole::Standby };
-            member.verdict == Verdict::Up
-                && member.role == part
-                && agent.faults.is_empty()
-                && agent.vips_up == active
-                && agent.highest == token
-                && agent.holding == active.then_some(token)
-        })
 }

@@ -36,8 +36,10 @@ fn main() -> Result<()> {
         Socket::new(Domain::PACKET, Type::RAW, Some(Protocol::from(i32::from(ETHERTYPE_ARP.to_be()))))
             .context("could not open a packet socket")?;
     let mut out = io::stdout().lock();
+    // When each request was sent, the first of them at index 1.
+    let mut asked = vec![0];
     for request in 1_u32.. {
-        let asked_us = now_us();
+        asked.push(now_us());
         let next = Instant::now() + INTERVAL;
         // While the link is down a request goes nowhere, as it would on a cable.
         let _ = sendto(socket.as_raw_fd(), &frame(&link, request, wanted), &link, MsgFlags::empty());
@@ -50,7 +52,7 @@ fn main() -> Result<()> {
             let mut buffer = [0; 128];
             let Ok(length) = (&socket).read(&mut buffer) else { break };
             let Some(frame) = buffer.get(..length).and_then(Arp::parse) else { continue };
-            if let Some(seen) = frame.seen(wanted, request, asked_us) {
+            if let Some(seen) = frame.seen(wanted, &asked) {
                 writeln!(out, "{}", serde_json::to_string(&seen)?)?;
             }
         }
@@ -107,7 +109,7 @@ impl Arp {
     }
 
     /// An answer to one of our requests, or an announcement of the address.
-    fn seen(&self, wanted: Ipv4Addr, newest: u32, newest_asked_us: u64) -> Option<ArpSeen> {
+    fn seen(&self, wanted: Ipv4Addr, asked: &[u64]) -> Option<ArpSeen> {
         if self.sender != wanted {
             return None;
         }
@@ -117,8 +119,7 @@ impl Arp {
         match marked {
             Some(number) if self.operation == 2 => {
                 let request = u32::from_be_bytes(number);
-                // Of an older request only the number is known: its time is not needed either.
-                let asked_us = if request == newest { newest_asked_us } else { 0 };
+                let asked_us = *asked.get(usize::try_from(request).ok()?)?;
                 Some(ArpSeen::Answer { request, asked_us, at_us, mac })
             }
             _ => (self.target == wanted).then_some(ArpSeen::Announcement { at_us, mac }),
