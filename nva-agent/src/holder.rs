@@ -187,6 +187,8 @@ impl<E: Enforcer> Holder<E> {
                 Effect::Acquire(held) => info!(token = held.token.0, "lease acquired"),
                 Effect::Renew(_) => {}
                 Effect::Release(why) => info!(%why, "lease released"),
+                Effect::PersistPromise(_) => {}
+                Effect::HeldBack { .. } => {}
                 Effect::Refused { token, highest } => {
                     warn!(token = token.0, highest = highest.0, "a grant with an older token was refused");
                 }

@@ -94,7 +94,7 @@ fn follows(effects: &[Effect], before: &Mirror, after: &Mirror, now: u32, input:
                 releases = false;
             }
             Effect::Release(_) => releases = true,
-            Effect::Refused { .. } => {}
+            Effect::Refused { .. } | Effect::PersistPromise(_) | Effect::HeldBack { .. } => {}
         }
     }
     let restarted = input == "a restart";

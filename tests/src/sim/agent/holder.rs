@@ -70,6 +70,8 @@ impl World {
                     let name = &self.agents[agent].name;
                     self.trace.line(self.now, format_args!("{name} releases the lease: {why}"));
                 }
+                // No group here goes on without its quorum.
+                Effect::PersistPromise(_) | Effect::HeldBack { .. } => {}
                 Effect::Refused { token, highest } => {
                     let name = &self.agents[agent].name;
                     self.trace.line(self.now, format_args!("{name} refuses token {token}, it has {highest}"));

@@ -7,18 +7,24 @@
 //!      └── standby, not declared, disk fault ───┴── or deadline ◀───┘  └────┘
 //! ```
 //!
-//! Three rules keep it safe:
+//! Four rules keep it safe:
 //! - A deadline counts from before the request left (`a0 + ttl`), so delay only shortens it.
 //! - A token is on disk before anything is held under it, or reported as accepted; a lower one is
 //!   refused ever after, also by the next life of this agent.
 //! - A grant whose request is not newer than the newest answer of any leader says nothing new:
 //!   replies that arrive late or in another order extend nothing.
+//! - While a peer relies on a promise of this appliance, no grant of any token is accepted
+//!   ([`promise`]).
+
+pub mod promise;
 
 use std::time::Duration;
 
 use coordinator_api::agent::Instruction;
 use coordinator_core::ids::Token;
 use coordinator_core::time::Mono;
+
+use promise::Promises;
 
 /// The longest that a lease ends before its deadline, so that the VIPs are *gone* at the
 /// deadline rather than on their way out. A tenth of the lease where that is less.
@@ -42,6 +48,8 @@ pub enum Why {
     Expired,
     /// The leader says that another appliance is active.
     Standby,
+    /// A peer knows a newer token than that of what is held.
+    NewerToken,
     /// The leader says that this appliance is in no group.
     NotDeclared,
     /// A newer token could not be stored.
@@ -71,6 +79,17 @@ pub enum Effect {
         /// What this agent accepts at least.
         highest: Token,
     },
+    /// Store for how long at most this appliance has promised, zero for not at all, then say so
+    /// with [`Lease::on_promise_persisted`] or [`Lease::on_promise_persist_failed`]. At most one
+    /// is under way at a time, beside that of a token.
+    PersistPromise(Duration),
+    /// A grant was not accepted, because of a promise. Nothing to do but to say so.
+    HeldBack {
+        /// Of the grant.
+        token: Token,
+        /// When the promise is over.
+        until: Mono,
+    },
 }
 
 /// The lease of one appliance.
@@ -86,12 +105,33 @@ pub struct Lease {
     pending: Option<Held>,
     /// When the newest request that a leader answered had left.
     newest_request: Option<Mono>,
+    /// When the request had left that what is held or pending was granted or last renewed for.
+    granted_at: Option<Mono>,
+    /// The deadline of what is held rests on the promises of peers.
+    relying: bool,
+    promises: Promises,
 }
 
 impl Lease {
     /// Nothing held, with the highest token that an earlier life stored.
     pub fn new(stored: Token) -> Self {
-        Lease { stored, floor: stored, storing: None, holding: None, pending: None, newest_request: None }
+        Lease {
+            stored,
+            floor: stored,
+            storing: None,
+            holding: None,
+            pending: None,
+            newest_request: None,
+            granted_at: None,
+            relying: false,
+            promises: Promises::default(),
+        }
+    }
+
+    /// Like [`Lease::new`], after an earlier life that had stored a promise for at most
+    /// `promised`: it may be relied upon, so it holds from `now` on.
+    pub fn after_promise(stored: Token, promised: Duration, now: Mono) -> Self {
+        Lease { promises: Promises::inherited(promised, now), ..Lease::new(stored) }
     }
 
     /// The highest token on disk.
@@ -102,6 +142,17 @@ impl Lease {
     /// The lease that is held.
     pub fn holding(&self) -> Option<Held> {
         self.holding
+    }
+
+    /// When the request had left that what is held was granted or last renewed for, by a leader.
+    pub fn granted_at(&self) -> Option<Mono> {
+        self.granted_at.filter(|_| self.holding.is_some())
+    }
+
+    /// Whether what is held would be over by now, or sooner than its deadline, but for the
+    /// promises of peers.
+    pub fn relying(&self) -> bool {
+        self.relying
     }
 
     /// When [`Lease::on_time`] has something to do.
@@ -127,14 +178,7 @@ impl Lease {
                 }
             }
             // Releasing is always safe, so the order of replies does not matter here.
-            Instruction::Standby { token } => {
-                self.floor = self.floor.max(token);
-                self.pending = self.pending.filter(|pending| pending.token > token);
-                if self.holding.is_some_and(|held| held.token <= token) {
-                    effects.extend(self.release(Why::Standby));
-                }
-                effects.extend(self.persist_if_needed());
-            }
+            Instruction::Standby { token } => effects.extend(self.superseded(token, Why::Standby)),
             Instruction::Wait => {
                 if newer {
                     self.pending = None;
@@ -151,31 +195,46 @@ impl Lease {
     }
 
     fn granted(&mut self, sent_at: Mono, now: Mono, token: Token, ttl: Duration) -> Vec<Effect> {
-        let deadline = sent_at.plus(ttl);
-        let release_at = deadline.minus(LONGEST_LEAD.min(ttl / 10));
-        let new = Held { token, deadline, release_at };
-        if release_at <= now {
+        let new = Held::granted(token, sent_at, ttl);
+        if new.release_at <= now {
             return Vec::new();
         }
         self.floor = token;
+        if let Some(until) = self.promises.forbid(now) {
+            let mut effects = vec![Effect::HeldBack { token, until }];
+            effects.extend(self.persist_if_needed());
+            return effects;
+        }
+        self.granted_at = Some(sent_at);
         match self.holding {
             Some(held) if held.token == token => {
-                if deadline <= held.deadline {
+                if new.deadline <= held.deadline {
                     return Vec::new();
                 }
+                self.relying = false;
                 self.holding = Some(new);
                 return vec![Effect::Renew(new)];
             }
             // What is held under an older token stays until its own deadline meanwhile.
             _ if token > self.stored => {
-                let longer = |old: &Held| old.token == token && old.deadline > deadline;
+                let longer = |old: &Held| old.token == token && old.deadline > new.deadline;
                 self.pending = Some(self.pending.filter(longer).unwrap_or(new));
                 return self.persist_if_needed().into_iter().collect();
             }
             _ => {}
         }
+        self.relying = false;
         self.holding = Some(new);
         vec![Effect::Acquire(new)]
+    }
+
+    /// Another appliance has the role, under `token`.
+    fn superseded(&mut self, token: Token, why: Why) -> Vec<Effect> {
+        self.floor = self.floor.max(token);
+        self.pending = self.pending.filter(|pending| pending.token > token);
+        let superseded = self.holding.is_some_and(|held| held.token <= token);
+        let released = if superseded { self.release(why) } else { None };
+        released.into_iter().chain(self.persist_if_needed()).collect()
     }
 
     fn persist_if_needed(&mut self) -> Option<Effect> {
@@ -192,6 +251,7 @@ impl Lease {
         self.stored = self.stored.max(token);
         let mut effects = self.on_time(now);
         if let Some(pending) = self.pending.take_if(|pending| pending.token <= self.stored) {
+            self.relying = false;
             self.holding = Some(pending);
             effects.push(Effect::Acquire(pending));
         }
@@ -210,10 +270,9 @@ impl Lease {
     /// Ends what is over.
     pub fn on_time(&mut self, now: Mono) -> Vec<Effect> {
         self.pending = self.pending.filter(|pending| now < pending.release_at);
-        if self.holding.is_some_and(|held| held.release_at <= now) {
-            return self.release(Why::Expired).into_iter().collect();
-        }
-        Vec::new()
+        let over = self.holding.is_some_and(|held| held.release_at <= now);
+        let released = if over { self.release(Why::Expired) } else { None };
+        released.into_iter().chain(self.promises.forget(now)).collect()
     }
 
     /// Gives up what is held: the VIPs cannot be put in place, or the agent is stopping.
@@ -223,7 +282,16 @@ impl Lease {
     }
 
     fn release(&mut self, why: Why) -> Option<Effect> {
+        self.relying = false;
         self.holding.take().map(|_| Effect::Release(why))
+    }
+}
+
+impl Held {
+    /// What a grant of `ttl` gives, or promises for as long, for a request that left at `sent_at`.
+    fn granted(token: Token, sent_at: Mono, ttl: Duration) -> Held {
+        let deadline = sent_at.plus(ttl);
+        Held { token, deadline, release_at: deadline.minus(LONGEST_LEAD.min(ttl / 10)) }
     }
 }
 
@@ -232,6 +300,7 @@ impl std::fmt::Display for Why {
         f.write_str(match self {
             Why::Expired => "no renewal came in time",
             Why::Standby => "another appliance is active",
+            Why::NewerToken => "a peer knows a newer token: another appliance is active",
             Why::NotDeclared => "this appliance is in no group",
             Why::CannotStore => "a newer token could not be stored",
             Why::CannotEnforce => "the virtual addresses could not be put in place",
@@ -241,5 +310,4 @@ impl std::fmt::Display for Why {
 }
 
 #[cfg(test)]
-#[path = "lease_tests.rs"]
 mod tests;

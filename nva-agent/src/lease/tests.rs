@@ -197,7 +197,7 @@ impl World {
                     self.up = Some(held);
                 }
                 Effect::Release(_) => self.up = None,
-                Effect::Refused { .. } => {}
+                Effect::Refused { .. } | Effect::PersistPromise(_) | Effect::HeldBack { .. } => {}
             }
         }
     }
