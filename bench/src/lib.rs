@@ -6,5 +6,6 @@
 
 pub mod cluster;
 pub mod disk;
+pub mod failover;
 pub mod fixture;
 pub mod stats;

@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use config::coordinator::Node;
+use config::coordinator::{Node, RaftTiming};
 use coordinator::init::{self, AgentOptions, InitOptions, InitReport};
 use coordinator_core::ids::{ApplianceName, NodeId};
 
@@ -21,9 +21,6 @@ use crate::api::{self, Api};
 use crate::loop_disk::MARK;
 use crate::netns::{INTERFACE, Network};
 use crate::process::{self, Process};
-
-/// From one report of an agent to the next.
-const REPORT_INTERVAL: Duration = Duration::from_millis(200);
 
 /// Loopback addresses that are looked at for one that nobody uses.
 const ADDRESSES_TRIED: u32 = 100;
@@ -33,6 +30,21 @@ const LOG: &str = "log";
 
 /// The host on which operators and clients are.
 const CLIENT: &str = "client";
+
+/// The clocks of a cluster's files.
+#[derive(Debug, Clone, Copy)]
+pub struct Clocks {
+    /// Raft's.
+    pub raft: RaftTiming,
+    /// From one report of an agent to the next; a short lease makes it shorter.
+    pub report_interval: Duration,
+}
+
+impl Default for Clocks {
+    fn default() -> Self {
+        Clocks { raft: RaftTiming::default(), report_interval: Duration::from_millis(200) }
+    }
+}
 
 /// Three coordinators and maybe agents; dropping it kills them all.
 #[derive(Debug)]
@@ -53,7 +65,7 @@ impl Cluster {
     /// # Errors
     /// When `init` refuses.
     pub fn on_loopback(groups: &str) -> Result<Cluster> {
-        Cluster::make(loopback_nodes()?, &[], groups, None)
+        Cluster::make(loopback_nodes()?, &[], groups, None, Clocks::default())
     }
 
     /// Coordinators on the hosts `c1` to `c3`, an agent on each of `fw-a` and `fw-b`, and an
@@ -62,13 +74,21 @@ impl Cluster {
     /// # Errors
     /// When `init` refuses.
     pub fn on_network(network: Network, groups: &str) -> Result<Cluster> {
+        Cluster::on_network_with(network, groups, Clocks::default())
+    }
+
+    /// Like [`on_network`](Self::on_network), with other clocks.
+    ///
+    /// # Errors
+    /// When `init` refuses.
+    pub fn on_network_with(network: Network, groups: &str, clocks: Clocks) -> Result<Cluster> {
         let mut nodes = BTreeMap::new();
         for id in 1..=3 {
             let ip = IpAddr::V4(network.address(&host_of(NodeId(id)))?);
             let at = |port| SocketAddr::new(ip, port);
             nodes.insert(NodeId(id), Node { cluster: at(init::CLUSTER_PORT), api: at(init::API_PORT) });
         }
-        Cluster::make(nodes, &["fw-a", "fw-b"], groups, Some(network))
+        Cluster::make(nodes, &["fw-a", "fw-b"], groups, Some(network), clocks)
     }
 
     fn make(
@@ -76,17 +96,19 @@ impl Cluster {
         agents: &[&str],
         groups: &str,
         network: Option<Network>,
+        clocks: Clocks,
     ) -> Result<Cluster> {
         coordinator_api::tls::install_provider();
         let dir = tempfile::Builder::new().prefix(&format!("{MARK}{}-", std::process::id())).tempdir()?;
         let mut options = InitOptions::new(dir.path().join("cluster"));
         options.nodes = nodes.clone();
         options.data_dir = PathBuf::from("data");
+        options.raft = clocks.raft;
         options.declarations = groups.to_owned();
         for name in agents {
             let mut agent = AgentOptions::new(ApplianceName::new(*name)?);
             agent.interfaces = vec![INTERFACE.to_owned()];
-            agent.report_interval = REPORT_INTERVAL;
+            agent.report_interval = clocks.report_interval;
             agent.state_dir = PathBuf::from("state");
             options.agents.push(agent);
         }
@@ -190,12 +212,16 @@ impl Cluster {
     }
 }
 
-/// The binary under test. Cargo names it to test targets only; to this library it is the sibling
-/// of the directory that test targets are in.
+/// The binary under test. Cargo names it to test targets only. To this library it is the sibling
+/// of the program that runs, or of the directory that test targets are in.
 pub fn program() -> PathBuf {
-    let test = std::env::current_exe().unwrap_or_default();
-    let directory = test.parent().and_then(Path::parent).unwrap_or(Path::new(""));
-    directory.join("pointsman-under-test")
+    const NAME: &str = "pointsman-under-test";
+    let own = std::env::current_exe().unwrap_or_default();
+    let sibling = own.with_file_name(NAME);
+    if sibling.exists() {
+        return sibling;
+    }
+    own.parent().and_then(Path::parent).unwrap_or(Path::new("")).join(NAME)
 }
 
 /// Three coordinators on loopback addresses of their own.

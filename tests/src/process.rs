@@ -44,6 +44,11 @@ impl Process {
         &self.name
     }
 
+    /// The number of the process that was started.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Sends a signal.
     ///
     /// # Errors
