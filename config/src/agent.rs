@@ -31,7 +31,7 @@ pub struct AgentConfig {
     /// The interfaces on which VIPs may be added, whatever a coordinator says. May be empty: then
     /// the agent carries no VIP at all.
     pub interfaces: BTreeSet<String>,
-    /// From one report to the next. Default 100 ms, 20 ms to 1 s. Several have to fit into the
+    /// From one report to the next. Default 100 ms, 10 ms to 1 s. Several have to fit into the
     /// group's lease.
     pub report_interval: Duration,
     /// Where the health endpoint listens, over HTTPS with the agent's certificate; `None` for
@@ -104,8 +104,8 @@ fn interfaces(t: &mut Table<'_>) -> BTreeSet<String> {
 
 fn report_interval(t: &mut Table<'_>) -> Duration {
     let interval = t.or("report_interval", Duration::from_millis(100));
-    if !(Duration::from_millis(20)..=Duration::from_secs(1)).contains(&interval) {
-        t.fault("report_interval", &Span(interval).to_string(), "must be from 20ms to 1s");
+    if !(Duration::from_millis(10)..=Duration::from_secs(1)).contains(&interval) {
+        t.fault("report_interval", &Span(interval).to_string(), "must be from 10ms to 1s");
     }
     interval
 }

@@ -86,6 +86,17 @@ pub async fn run(config: CoordinatorConfig, shutdown: impl Future<Output = ()>) 
         Arc::new(move |id, _| tls::node_url(&named, id, ports.get(&id).copied().unwrap_or_default()));
     let replica = Replica::start(options).await?;
 
+    let limits = GroupLimits {
+        adapters: config.adapters.keys().cloned().collect(),
+        shortest_lease: config.raft.shortest_lease(),
+    };
+    let known = replica.state();
+    if known.groups.is_empty() {
+        // They are about to be declared.
+        config.groups.iter().for_each(|group| limits.warn(group));
+    }
+    known.groups.values().for_each(|group| limits.warn(&group.spec));
+
     let (control, mut control_tasks) = control_loop::start(control_loop::Options {
         replica: replica.clone(),
         peers: peers.clone(),
@@ -96,10 +107,6 @@ pub async fn run(config: CoordinatorConfig, shutdown: impl Future<Output = ()>) 
         seed: config.groups,
     });
 
-    let limits = GroupLimits {
-        adapters: config.adapters.keys().cloned().collect(),
-        shortest_lease: config.raft.shortest_lease(),
-    };
     let api = ApiState::new(Node { replica: replica.clone(), control, limits }, tokens, peers);
     let (stop, stopping) = watch::channel(false);
     let raft_routes = raft::server::router(replica.clone());

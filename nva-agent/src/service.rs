@@ -23,7 +23,7 @@ use crate::token_store::{StoreError, TokenStore};
 use crate::vip::{AllowedInterfaces, KernelEnforcer};
 
 /// The shortest interval between two reports to a coordinator.
-pub const SHORTEST_INTERVAL: Duration = Duration::from_millis(20);
+pub const SHORTEST_INTERVAL: Duration = Duration::from_millis(10);
 /// The longest interval between two reports to a coordinator.
 pub const LONGEST_INTERVAL: Duration = Duration::from_millis(1_000);
 /// The default interval.

@@ -119,10 +119,12 @@ fn simulated(t: &mut Table<'_>) -> Option<AdapterKind> {
 pub(super) fn leases(report: &Report, file: &Table<'_>, groups: &[GroupSpec], raft: &RaftTiming) {
     let shortest = raft.shortest_lease();
     for (index, group) in groups.iter().enumerate() {
-        if group.needs_lease() && group.lease.ttl < shortest {
+        let accepted = group.lease.accept_outage_on_leader_change;
+        if group.needs_lease() && group.lease.ttl < shortest && !accepted {
             let rule = format!(
                 "must be at least twice raft.election_max ({}) and 100ms, which is {}, \
-                 so that a change of leader does not cost a healthy appliance its VIPs",
+                 so that a change of leader does not cost a healthy appliance its VIPs; \
+                 accept_outage_on_leader_change = true beside it accepts that it does",
                 Span(raft.election_max),
                 Span(shortest)
             );

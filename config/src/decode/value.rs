@@ -101,6 +101,13 @@ from_number! {
     u64: "must be a whole number that is not negative";
 }
 
+impl Value for bool {
+    const RULE: &'static str = "must be true or false";
+    fn read(value: &DeValue<'_>) -> Option<Self> {
+        value.as_bool()
+    }
+}
+
 impl Value for NodeId {
     const RULE: &'static str = "must be a whole number from 1";
     fn read(value: &DeValue<'_>) -> Option<Self> {

@@ -105,7 +105,12 @@ fn lease(t: &mut Table<'_>) -> LeaseSpec {
     let default = LeaseSpec::default();
     // A faulty one counts as the longest, which is too short for nothing.
     let ttl = t.defaulted("ttl", default.ttl).unwrap_or(validate::LEASE_TTL.1);
-    LeaseSpec { ttl, drift_ppm: t.or("drift_ppm", default.drift_ppm) }
+    let key = "accept_outage_on_leader_change";
+    LeaseSpec {
+        ttl,
+        drift_ppm: t.or("drift_ppm", default.drift_ppm),
+        accept_outage_on_leader_change: t.or(key, default.accept_outage_on_leader_change),
+    }
 }
 
 fn appliance(t: &mut Table<'_>) -> Option<ApplianceSpec> {

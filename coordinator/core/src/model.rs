@@ -273,11 +273,16 @@ pub struct LeaseSpec {
     /// How much faster one machine's clock may run than another's, in parts per million.
     /// Default 10,000 (1 %).
     pub drift_ppm: u32,
+    /// The operator's word that a lease may be too short to outlast a change of leader: whenever
+    /// the leader changes, a healthy active may lose its VIPs for a moment. Default false, and then
+    /// such a lease is refused. The coordinator knows how fast its elections are; the core does not.
+    #[serde(default)]
+    pub accept_outage_on_leader_change: bool,
 }
 
 impl Default for LeaseSpec {
     fn default() -> Self {
-        LeaseSpec { ttl: Duration::from_secs(3), drift_ppm: 10_000 }
+        LeaseSpec { ttl: Duration::from_secs(3), drift_ppm: 10_000, accept_outage_on_leader_change: false }
     }
 }
 

@@ -40,7 +40,7 @@ pub(super) fn group() -> Group {
         appliances: vec![appliance("fw-a", "10.0.0.4"), appliance("fw-b", "10.0.0.5")],
         bindings: vec![BindingSpec { name: "vip".parse().unwrap(), kind: vip }],
         policy: Policy::default(),
-        lease: LeaseSpec { ttl: Duration::from_secs(1), drift_ppm: 0 },
+        lease: LeaseSpec { ttl: Duration::from_secs(1), drift_ppm: 0, ..LeaseSpec::default() },
     };
     Group::new(spec, 1, WallTime(0))
 }

@@ -119,6 +119,7 @@ impl Backend for Node {
     }
 
     fn group_faults(&self, spec: &GroupSpec) -> Vec<String> {
+        self.limits.warn(spec);
         self.limits.faults(spec)
     }
 }

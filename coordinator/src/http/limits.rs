@@ -33,15 +33,32 @@ impl GroupLimits {
                 faults.push(format!("binding {name} uses the adapter {adapter}, which is not configured"));
             }
         }
-        if spec.needs_lease() && spec.lease.ttl < self.shortest_lease {
+        if self.too_short(spec) && !spec.lease.accept_outage_on_leader_change {
             faults.push(format!(
                 "lease.ttl is {} ms; it must be at least {} ms, twice raft.election_max and 100 ms, so that \
-                 a change of leader does not cost a healthy appliance its VIPs",
+                 a change of leader does not cost a healthy appliance its VIPs; \
+                 lease.accept_outage_on_leader_change = true accepts that it does",
                 spec.lease.ttl.as_millis(),
                 self.shortest_lease.as_millis()
             ));
         }
         faults
+    }
+
+    /// Says in the log what was accepted: a lease that a change of leader may cost.
+    pub fn warn(&self, spec: &GroupSpec) {
+        if self.too_short(spec) && spec.lease.accept_outage_on_leader_change {
+            tracing::warn!(
+                group = %spec.name,
+                lease_ms = spec.lease.ttl.as_millis(),
+                safe_from_ms = self.shortest_lease.as_millis(),
+                "the lease does not outlast a change of leader: one may cost the group its virtual addresses for a moment"
+            );
+        }
+    }
+
+    fn too_short(&self, spec: &GroupSpec) -> bool {
+        spec.needs_lease() && spec.lease.ttl < self.shortest_lease
     }
 }
 
@@ -56,7 +73,7 @@ mod tests {
             appliances: Vec::new(),
             bindings: vec![BindingSpec { name: "b".parse().unwrap(), kind }],
             policy: Policy::default(),
-            lease: LeaseSpec { ttl: Duration::from_millis(ttl_ms), drift_ppm: 0 },
+            lease: LeaseSpec { ttl: Duration::from_millis(ttl_ms), ..LeaseSpec::default() },
         }
     }
 
@@ -85,5 +102,13 @@ mod tests {
         assert!(limits().faults(&spec(vip.clone(), 700)).is_empty());
         let faults = limits().faults(&spec(vip, 699));
         assert!(faults[0].starts_with("lease.ttl is 699 ms; it must be at least 700 ms"), "{faults:?}");
+    }
+
+    #[test]
+    fn a_lease_shorter_than_a_change_of_leader_is_accepted_on_the_operators_word() {
+        let vip = BindingKind::Vip { address: [10, 0, 0, 9].into(), prefix_len: 24, interfaces: [].into() };
+        let mut accepted = spec(vip, 100);
+        accepted.lease.accept_outage_on_leader_change = true;
+        assert!(limits().faults(&accepted).is_empty());
     }
 }

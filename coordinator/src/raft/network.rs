@@ -180,13 +180,10 @@ impl RaftNetworkV2<TypeConfig> for PeerNetwork {
         rpc: AppendEntriesRequest<TypeConfig>,
         option: RPCOption,
     ) -> Result<AppendEntriesResponse<TypeConfig>, RPCError<TypeConfig>> {
-        // A heartbeat is late after its interval. Entries need a disk, and waiting for an answer
-        // holds up nothing but this stream.
-        let deadline = if rpc.entries.is_empty() {
-            option.soft_ttl()
-        } else {
-            option.soft_ttl().max(self.network.append_deadline)
-        };
+        // Entries need a disk, and waiting for an answer holds up nothing but this stream. Not all
+        // that has no entries is a heartbeat: the word of what is committed travels in the stream
+        // as well. A heartbeat is given up after its interval by openraft itself.
+        let deadline = option.soft_ttl().max(self.network.append_deadline);
         let fail = |error| self.error(RPCTypes::AppendEntries, deadline, error);
         let body = AppendHead::encode(&rpc).map_err(|e| fail(e.into()))?;
         let reply: AppendReply = self.call("append", body, deadline).await.map_err(fail)?;

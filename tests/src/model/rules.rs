@@ -63,7 +63,7 @@ impl Rules {
             appliances: appliances.collect(),
             bindings: vec![BindingSpec { name: "vip".parse()?, kind: vip }],
             policy: Policy::default(),
-            lease: LeaseSpec { ttl, drift_ppm },
+            lease: LeaseSpec { ttl, drift_ppm, ..LeaseSpec::default() },
         };
         let group = Group::new(spec, 1, WallTime(0));
         let (answers, starts, releases) = Default::default();

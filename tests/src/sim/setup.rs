@@ -131,7 +131,7 @@ fn group(
         appliances: appliances.collect(),
         bindings,
         policy,
-        lease: LeaseSpec { ttl, drift_ppm: timings.drift_ppm() },
+        lease: LeaseSpec { ttl, drift_ppm: timings.drift_ppm(), ..LeaseSpec::default() },
     })
 }
 

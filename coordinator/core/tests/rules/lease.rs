@@ -91,7 +91,8 @@ fn a_leader_that_does_not_wait_is_caught() {
 
 const SEEDS: u64 = 250;
 const STEPS: u32 = 1_000;
-const LEASE: LeaseSpec = LeaseSpec { ttl: Duration::from_millis(300), drift_ppm: 100_000 };
+const LEASE: LeaseSpec =
+    LeaseSpec { ttl: Duration::from_millis(300), drift_ppm: 100_000, accept_outage_on_leader_change: false };
 
 /// A machine's clock: an offset and a rate of 1,000 to 1,100 per mille.
 #[derive(Clone, Copy)]
