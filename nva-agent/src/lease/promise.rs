@@ -88,7 +88,7 @@ impl Promises {
     }
 
     fn make(&mut self, now: Mono, ask: Ask) -> Given {
-        let lasting = LeaseSpec { ttl: ask.lasting, drift_ppm: ask.drift_ppm }.wait();
+        let lasting = LeaseSpec { ttl: ask.lasting, drift_ppm: ask.drift_ppm, ..LeaseSpec::default() }.wait();
         if self.stored < lasting {
             return Given::OnceStored(self.store(lasting));
         }
