@@ -116,6 +116,10 @@ impl Move<'_> {
                     let attempt = format!("keep `{}` at {}", self.job.binding.name, self.job.to);
                     return Err(AdapterError::conflict(attempt, "each write was accepted, and none lasted"));
                 }
+                // The cloud is at work, on our own earlier change perhaps: only the deadline ends it.
+                Err(error @ AdapterError::Busy { .. }) => {
+                    tokio::time::sleep(backoff.next_wait(error.retry_after())).await;
+                }
                 Err(AdapterError::Conflict { .. }) if conflicts < CONFLICTS => conflicts += 1,
                 Err(error @ AdapterError::Transient { .. }) if failures < TRANSIENT_IN_A_ROW => {
                     failures += 1;

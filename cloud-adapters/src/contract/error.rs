@@ -1,4 +1,4 @@
-//! Why a binding was not moved or read: four classes, by what the caller does next.
+//! Why a binding was not moved or read: five classes, by what the caller does next.
 
 use std::error::Error;
 use std::time::Duration;
@@ -21,6 +21,18 @@ pub enum AdapterError {
         /// How long the cloud asks to wait.
         retry_after: Option<Duration>,
         /// What went wrong.
+        #[source]
+        cause: Cause,
+    },
+    /// The cloud is at work on the resource and has refused for that: nothing was done. It will
+    /// work once the cloud has finished, which may take longer than failures are ridden out for.
+    #[error("could not {attempt} yet")]
+    Busy {
+        /// What was attempted, to follow "could not".
+        attempt: String,
+        /// How long the cloud asks to wait.
+        retry_after: Option<Duration>,
+        /// What it said.
         #[source]
         cause: Cause,
     },
@@ -73,7 +85,9 @@ impl AdapterError {
     /// How long the cloud asks to wait before the next attempt.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
-            AdapterError::Transient { retry_after, .. } => *retry_after,
+            AdapterError::Transient { retry_after, .. } | AdapterError::Busy { retry_after, .. } => {
+                *retry_after
+            }
             _ => None,
         }
     }

@@ -1,19 +1,17 @@
-//! What the contract suite needs of a cloud, and the simulated cloud as one.
+//! The simulated cloud as a scene of the contract suite.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use cloud_adapters::contract::{Adapter, AdapterError, Backoff, Gate, Journal, MoveJob};
+use cloud_adapters::contract::Adapter;
 use cloud_adapters::simulated::faults::{FaultPlan, Spread};
-use cloud_adapters::simulated::model::{IpConfiguration, Topology};
+use cloud_adapters::simulated::model::{CallSeen, IpConfiguration, Topology};
 use cloud_adapters::simulated::{Options, Running, SimulatedAdapter, SimulatedCloud};
-use cloud_adapters::{inspect, move_binding};
-use coordinator_core::ids::{ApplianceName, Token};
+use coordinator_core::ids::ApplianceName;
 use coordinator_core::model::{BindingKind, BindingSpec};
-use futures::FutureExt;
-use futures::future::BoxFuture;
 use serde_json::{Value, json};
+
+use crate::suite::Scene;
 
 pub(crate) const DEADLINE: Duration = Duration::from_secs(5);
 
@@ -71,44 +69,16 @@ async fn cloud() -> Running {
     SimulatedCloud::start(Options { topology, ..Options::default() }).await.unwrap()
 }
 
-impl Stage {
-    /// A new process with an adapter of its own.
-    pub(crate) fn adapter(&self) -> Arc<dyn Adapter> {
+impl Scene for Stage {
+    fn adapter(&self) -> Arc<dyn Adapter> {
         Arc::new(SimulatedAdapter::new(&self.cloud.url(), None).unwrap())
     }
 
-    pub(crate) fn job(&self, token: u64, to: &str) -> MoveJob {
-        MoveJob {
-            group: "dmz".parse().unwrap(),
-            token: Token(token),
-            binding: self.binding.clone(),
-            to: to.parse().unwrap(),
-        }
+    fn binding(&self) -> &BindingSpec {
+        &self.binding
     }
 
-    /// One attempt by a new process with a willing gate.
-    pub(crate) async fn move_to(&self, token: u64, to: &str) -> Result<(), AdapterError> {
-        move_binding(&*self.adapter(), &self.job(token, to), &Open, &Journal::default(), DEADLINE).await
-    }
-
-    /// Attempts until one succeeds, as the control loop does.
-    pub(crate) async fn insist(&self, adapter: &dyn Adapter, job: &MoveJob) -> Result<(), AdapterError> {
-        let mut backoff = Backoff::new(Duration::from_millis(1), Duration::from_millis(5));
-        let started = Instant::now();
-        loop {
-            match move_binding(adapter, job, &Open, &Journal::default(), DEADLINE).await {
-                Err(AdapterError::Transient { .. } | AdapterError::Conflict { .. })
-                    if started.elapsed() < DEADLINE =>
-                {
-                    tokio::time::sleep(backoff.next_wait(None)).await;
-                }
-                ended => return ended,
-            }
-        }
-    }
-
-    /// Where the binding points, by the documents of the cloud and not by an adapter.
-    pub(crate) fn active(&self) -> Option<ApplianceName> {
+    fn active(&self) -> Option<ApplianceName> {
         match &self.binding.kind {
             BindingKind::PublicIp { resource, targets, .. } => {
                 let at = self.cloud.public_ip(resource).unwrap().ip_configuration;
@@ -123,21 +93,13 @@ impl Stage {
         }
     }
 
-    #[track_caller]
-    pub(crate) fn assert_active(&self, fw: &str) {
-        assert_eq!(self.active().as_ref().map(ApplianceName::as_str), Some(fw));
-    }
-
-    /// Never two at once, from the start until now.
-    #[track_caller]
-    pub(crate) fn assert_never_two(&self) {
+    fn assert_never_two(&self) {
         let history = self.cloud.history();
         let two = history.iter().find(|entry| entry.carriers.len() > 1);
         assert_eq!(two, None, "two carry one binding");
     }
 
-    /// Everything but where the binding points, our tag and the cloud's own fields.
-    pub(crate) fn everything_else(&self) -> Value {
+    fn everything_else(&self) -> Value {
         let nics = ["nic-a", "nic-b", "nic-x"].map(|name| json!(self.cloud.nic(name).unwrap()));
         let mut all = json!({ "nics": nics, "table": self.cloud.route_table("rt-hub").unwrap() });
         let moved_ip = matches!(&self.binding.kind, BindingKind::PublicIp { .. });
@@ -158,21 +120,19 @@ impl Stage {
         all
     }
 
-    pub(crate) fn writes(&self) -> usize {
-        self.cloud.calls().iter().filter(|call| call.call.starts_with("PUT")).count()
+    fn calls(&self) -> Vec<CallSeen> {
+        self.cloud.calls()
     }
 
-    /// The call is carried out and never answered; later ones are neither.
-    pub(crate) fn die_at_call(&self, number: u64) {
+    fn calls_arrived(&self) -> u64 {
+        self.cloud.calls_arrived()
+    }
+
+    fn die_at_call(&self, number: u64) {
         self.cloud.set_faults(FaultPlan { silent_from: Some(number), ..FaultPlan::default() });
     }
 
-    pub(crate) fn heal(&self) {
-        self.cloud.set_faults(FaultPlan::default());
-    }
-
-    /// A fifth of all calls fail in some way, and none is quite instant.
-    pub(crate) fn misbehave(&self, seed: u64) {
+    fn misbehave(&self, seed: u64) {
         self.cloud.set_faults(FaultPlan {
             seed,
             latency: Spread::millis(0, 2),
@@ -186,23 +146,12 @@ impl Stage {
         });
     }
 
-    /// Waits until every call up to `number` has had its effect.
-    pub(crate) async fn carried_out(&self, number: u64) {
-        let under_way = || {
-            let calls = self.cloud.calls();
-            self.cloud.calls_arrived() < number
-                || calls.iter().any(|call| call.number <= number && call.result == "under way")
-        };
-        until(|| !under_way()).await;
+    fn heal(&self) {
+        self.cloud.set_faults(FaultPlan::default());
     }
 
-    pub(crate) async fn assert_inspects_as(&self, fw: &str, token: u64) {
-        let group = "dmz".parse().unwrap();
-        let seen =
-            inspect(&*self.adapter(), &group, &self.binding, &Journal::default(), DEADLINE).await.unwrap();
-        assert_eq!(seen.pointing, cloud_adapters::Pointing::At(fw.parse().unwrap()));
-        assert_eq!(seen.token, Some(Token(token)));
-        assert!(seen.settled);
+    fn patience(&self) -> Duration {
+        DEADLINE
     }
 }
 
@@ -211,32 +160,4 @@ fn strip(document: &mut Value) {
     document.remove("etag");
     document.remove("provisioning");
     document["tags"].as_object_mut().unwrap().remove("pointsman-token-dmz");
-}
-
-/// Waits for a condition, and fails when it does not come true in time.
-pub(crate) async fn until(condition: impl Fn() -> bool) {
-    let started = Instant::now();
-    while !condition() {
-        assert!(started.elapsed() < DEADLINE, "the condition did not come true within {DEADLINE:?}");
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
-}
-
-/// Lets everything through.
-pub(crate) struct Open;
-
-impl Gate for Open {
-    fn confirm(&self) -> BoxFuture<'_, Result<(), AdapterError>> {
-        async { Ok(()) }.boxed()
-    }
-}
-
-/// Lets a number of writes through, and then no more.
-pub(crate) struct OpenFor(pub(crate) AtomicU64);
-
-impl Gate for OpenFor {
-    fn confirm(&self) -> BoxFuture<'_, Result<(), AdapterError>> {
-        let left = self.0.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
-        async move { left.map(|_| ()).map_err(|_| AdapterError::deposed("this node does not lead")) }.boxed()
-    }
 }
