@@ -2,10 +2,12 @@
 //!
 //! - [`contract`]: what an adapter must do, and the one driver that uses it.
 //! - [`registry`]: the configured adapters, by name.
+//! - [`azure`]: Azure: public IPs and user-defined routes.
 //! - [`agent`]: VIPs, which no adapter writes: the agents pull their lease.
 //! - [`simulated`]: a cloud on loopback, with faults and a data plane, and its adapter.
 
 pub mod agent;
+pub mod azure;
 pub mod contract;
 pub mod registry;
 pub mod simulated;

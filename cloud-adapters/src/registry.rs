@@ -7,6 +7,7 @@ use std::sync::Arc;
 use coordinator_core::ids::AdapterName;
 use coordinator_core::model::{BindingKind, BindingSpec};
 
+use crate::azure::{AzureAdapter, AzureOptions, AzureSetupError};
 use crate::contract::{Adapter, AdapterError};
 use crate::simulated::{SimulatedAdapter, SimulatedAdapterError};
 
@@ -30,6 +31,8 @@ pub enum AdapterKind {
         /// The bearer token, if the cloud was started with one.
         token: Option<String>,
     },
+    /// Azure.
+    Azure(Box<AzureOptions>),
 }
 
 impl fmt::Debug for AdapterKind {
@@ -40,6 +43,7 @@ impl fmt::Debug for AdapterKind {
                 .field("url", url)
                 .field("token", &token.as_ref().map(|_| "(not shown)"))
                 .finish(),
+            AdapterKind::Azure(options) => f.debug_tuple("Azure").field(options).finish(),
         }
     }
 }
@@ -59,6 +63,15 @@ pub enum RegistryError {
         #[source]
         source: SimulatedAdapterError,
     },
+    /// One could not be set up.
+    #[error("could not set up adapter {name}")]
+    Azure {
+        /// Which.
+        name: AdapterName,
+        /// Why.
+        #[source]
+        source: AzureSetupError,
+    },
 }
 
 /// Every configured adapter. Cheap to clone.
@@ -68,7 +81,8 @@ pub struct Adapters {
 }
 
 impl Adapters {
-    /// Sets up all adapters. Connects to nothing yet.
+    /// Sets up all adapters, within a Tokio runtime. Waits for no connection; those that need
+    /// tokens start to fetch them, so that they are there when this node comes to lead.
     ///
     /// # Errors
     /// [`RegistryError`] names the first one that cannot be set up.
@@ -82,6 +96,13 @@ impl Adapters {
                         Err(source) => return Err(RegistryError::Simulated { name, source }),
                     }
                 }
+                AdapterKind::Azure(options) => match AzureAdapter::new(*options) {
+                    Ok(adapter) => {
+                        adapter.keep_token_fresh();
+                        Arc::new(adapter)
+                    }
+                    Err(source) => return Err(RegistryError::Azure { name, source }),
+                },
             };
             if by_name.insert(name.clone(), adapter).is_some() {
                 return Err(RegistryError::Duplicate(name));

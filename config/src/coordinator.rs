@@ -16,7 +16,10 @@ use crate::fault::ConfigFaults;
 use crate::groups;
 use crate::tls::TlsPaths;
 
+mod azure;
 mod check;
+
+pub use azure::{AzureApplication, AzureCloud, AzureConfig, AzureIdentity, SecretPlace};
 
 /// Most coordinators of a cluster. Each one more makes a commit slower; seven survive three losses.
 pub const MAX_NODES: usize = 9;
@@ -120,6 +123,8 @@ pub enum AdapterKind {
         /// Its base URL, `http://` on a loopback address.
         url: String,
     },
+    /// Azure.
+    Azure(Box<AzureConfig>),
 }
 
 /// Reads and checks a coordinator's configuration.
@@ -150,7 +155,7 @@ fn config(report: &Report, file: &mut Table<'_>) -> Option<CoordinatorConfig> {
     let listen = listen(file, own);
     let raft = file.table("raft", raft).unwrap_or_else(|| Some(RaftTiming::default()));
     let tokens = check::tokens(file);
-    let adapters = check::adapters(file);
+    let adapters = check::adapters(report, file);
     let known = adapters.as_ref().map(|all| all.keys().cloned().collect());
     let groups = groups::read(report, file, known.as_ref());
     if let (Some(groups), Some(raft)) = (&groups, &raft) {

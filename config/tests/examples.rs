@@ -23,7 +23,7 @@ fn every_example_passes_the_check() {
 #[test]
 fn the_coordinators_example_means_what_it_says() {
     let config = config::load_coordinator(&example("coordinator.toml")).unwrap();
-    assert_eq!((config.node.0, config.nodes.len(), config.adapters.len()), (1, 3, 1));
+    assert_eq!((config.node.0, config.nodes.len(), config.adapters.len()), (1, 3, 2));
     assert_eq!(config.listen.api.to_string(), "10.0.0.11:7400");
     assert_eq!(config.tls.key, example("node.key"), "relative to the file");
     assert_eq!(config.data_dir, Path::new("/var/lib/pointsman"), "absolute as it is");

@@ -1,5 +1,6 @@
 //! The coordinator daemon and the operator's command line.
 
+mod adapters;
 mod cli;
 pub mod control_loop;
 pub mod demo;

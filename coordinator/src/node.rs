@@ -10,14 +10,15 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cloud_adapters::{AdapterKind, AdapterSpec, Adapters};
+use cloud_adapters::Adapters;
 use config::CoordinatorConfig;
 use coordinator_api::tls::{self, ClientOptions, Identity, PeerIdentity, TlsFiles, TlsMaterial};
-use coordinator_core::ids::{AdapterName, NodeId};
+use coordinator_core::ids::NodeId;
 use coordinator_core::model::Trust;
 use tokio::sync::watch;
 use tracing::{error, info};
 
+use crate::adapters;
 use crate::control_loop;
 use crate::http::{self, ApiState, GroupLimits, Node, Tokens};
 use crate::peers::Peers;
@@ -38,6 +39,9 @@ pub enum NodeError {
     /// An adapter of the configuration cannot be used.
     #[error("an adapter of the configuration cannot be used")]
     Adapter(#[from] cloud_adapters::RegistryError),
+    /// An adapter of the configuration names a URL that is none.
+    #[error("an adapter of the configuration cannot be used")]
+    AdapterUrl(#[from] adapters::UrlError),
     /// The replicated log did not start.
     #[error("the replicated log did not start")]
     Replica(#[from] raft::StartError),
@@ -64,7 +68,7 @@ pub async fn run(config: CoordinatorConfig, shutdown: impl Future<Output = ()>) 
     })?;
     material.require(&Identity { cluster_id: cluster_id.clone(), peer: PeerIdentity::Node(node) })?;
     let tokens = Tokens::new(config.tokens.iter().map(|t| (t.name.clone(), t.sha256)));
-    let adapters = Arc::new(Adapters::from_specs(config.adapters.iter().map(adapter).collect())?);
+    let adapters = Arc::new(Adapters::from_specs(adapters::specs(&config.adapters)?)?);
     let cluster_listener = http::bind("cluster listener", config.listen.cluster)?;
     let api_listener = http::bind("operators' listener", config.listen.api)?;
 
@@ -170,13 +174,4 @@ fn serving_ended(
         Err(error) => std::io::Error::other(error),
     };
     NodeError::Serving(what, cause)
-}
-
-fn adapter((name, kind): (&AdapterName, &config::coordinator::AdapterKind)) -> AdapterSpec {
-    let kind = match kind {
-        config::coordinator::AdapterKind::Simulated { url } => {
-            AdapterKind::Simulated { url: url.clone(), token: None }
-        }
-    };
-    AdapterSpec { name: name.clone(), kind }
 }

@@ -55,7 +55,7 @@ impl Spread {
         Spread { min_ms, max_ms }
     }
 
-    fn draw(self, rng: &mut StdRng) -> Duration {
+    pub(super) fn draw(self, rng: &mut StdRng) -> Duration {
         let range: RangeInclusive<u64> = self.min_ms..=self.max_ms.max(self.min_ms);
         Duration::from_millis(rng.random_range(range))
     }

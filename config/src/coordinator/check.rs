@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use coordinator_core::ids::{AdapterName, NodeId};
 use coordinator_core::model::GroupSpec;
 
-use super::{AdapterKind, ApiToken, MAX_NODES, Node, RaftTiming, token};
+use super::{AdapterKind, ApiToken, MAX_NODES, Node, RaftTiming, azure, token};
 use crate::decode::{Report, Table};
 use crate::duration::Span;
 use crate::groups::locate;
@@ -84,7 +84,7 @@ pub(super) fn tokens(file: &mut Table<'_>) -> Option<Vec<ApiToken>> {
 }
 
 /// The connections to clouds.
-pub(super) fn adapters(file: &mut Table<'_>) -> Option<BTreeMap<AdapterName, AdapterKind>> {
+pub(super) fn adapters(report: &Report, file: &mut Table<'_>) -> Option<BTreeMap<AdapterName, AdapterKind>> {
     let mut names = BTreeSet::new();
     let adapters = file.each("adapter", |t| {
         let name = t.required::<AdapterName>("name");
@@ -96,8 +96,10 @@ pub(super) fn adapters(file: &mut Table<'_>) -> Option<BTreeMap<AdapterName, Ada
         let kind = t.required::<String>("kind");
         let kind = match kind.as_deref() {
             Some("simulated") => simulated(t),
+            Some("azure") => azure::read(report, t).map(|azure| AdapterKind::Azure(Box::new(azure))),
             Some(other) => {
-                t.fault("kind", &format!("{other:?}"), "must be \"simulated\"");
+                t.fault("kind", &format!("{other:?}"), "must be \"azure\" or \"simulated\"");
+                t.allow_all();
                 None
             }
             None => None,

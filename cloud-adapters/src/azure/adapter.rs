@@ -1,0 +1,234 @@
+//! The adapter: what the contract asks for, in Azure's terms.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use coordinator_core::ids::GroupName;
+use coordinator_core::model::{BindingKind, BindingSpec};
+use futures::FutureExt;
+use futures::future::BoxFuture;
+
+use super::arm::ArmClient;
+use super::identity::{TokenSource, Tokens, spawn_keeper};
+use super::options::AzureOptions;
+use super::public_ip;
+use super::reading::{Documents, ReadError};
+use super::resource_id::{AllowList, IdError, ResourceId, short_of_path};
+use super::route;
+use super::transport::{HttpTransport, Transport, TransportSetupError};
+use crate::contract::{Actual, Adapter, AdapterError, Change, Journal, MoveJob, ResourceLocks, ResourceSeen};
+
+/// Why an Azure adapter could not be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum AzureSetupError {
+    /// An entry of the allow-list.
+    #[error("an entry of `allow` cannot be used")]
+    Allow(#[source] IdError),
+    /// Nothing is allowed.
+    #[error("`allow` is empty, so nothing could ever be moved: list the resource groups, or the resources")]
+    AllowsNothing,
+    /// A token would travel in the clear.
+    #[error("{url} must be https: tokens and secrets go there (http is accepted for this machine itself)")]
+    Clear {
+        /// The URL.
+        url: String,
+    },
+    /// The HTTP client.
+    #[error("could not set up the HTTP client")]
+    Transport(#[from] TransportSetupError),
+}
+
+/// Moves public IPs and user-defined routes of one Azure tenant.
+#[derive(Debug)]
+pub struct AzureAdapter {
+    pub(super) arm: ArmClient,
+    pub(super) tokens: Arc<Tokens>,
+    locks: ResourceLocks,
+}
+
+impl AzureAdapter {
+    /// An adapter that talks HTTP. Connects to nothing yet.
+    ///
+    /// # Errors
+    /// [`AzureSetupError`].
+    pub fn new(options: AzureOptions) -> Result<Self, AzureSetupError> {
+        let transport = Arc::new(HttpTransport::new(options.ca.as_deref())?);
+        AzureAdapter::with_transport(options, transport)
+    }
+
+    /// An adapter whose requests `transport` carries: a cloud in the same process, for tests.
+    ///
+    /// # Errors
+    /// [`AzureSetupError`].
+    pub fn with_transport(
+        options: AzureOptions,
+        transport: Arc<dyn Transport>,
+    ) -> Result<Self, AzureSetupError> {
+        let AzureOptions { endpoints, identity, allow, ca: _, pace } = options;
+        if allow.is_empty() {
+            return Err(AzureSetupError::AllowsNothing);
+        }
+        let allow = AllowList::new(allow).map_err(AzureSetupError::Allow)?;
+        for url in [&endpoints.arm, &endpoints.authority] {
+            let local = matches!(url.host_str(), Some("127.0.0.1" | "[::1]" | "localhost"));
+            if url.scheme() != "https" && !local {
+                return Err(AzureSetupError::Clear { url: url.to_string() });
+            }
+        }
+        let base = endpoints.arm.clone();
+        let tokens = Arc::new(Tokens::new(TokenSource::new(transport.clone(), endpoints, identity)));
+        let arm = ArmClient::new(transport, tokens.clone(), base, pace, allow);
+        Ok(AzureAdapter { arm, tokens, locks: ResourceLocks::default() })
+    }
+
+    /// Starts to fetch a token, and keeps it fresh for as long as the adapter exists. Needs a
+    /// Tokio runtime. Without it a token is fetched when the first call needs it.
+    pub fn keep_token_fresh(&self) {
+        spawn_keeper(&self.tokens);
+    }
+
+    /// The declaration of a binding, with its ids checked, and on the allow-list.
+    pub(super) fn declared<'a>(&self, binding: &'a BindingSpec) -> Result<Declared<'a>, AdapterError> {
+        let attempt = || attempt(binding);
+        let refuse = |error: IdError| AdapterError::permanent(attempt(), error);
+        let declared = match &binding.kind {
+            BindingKind::PublicIp { resource, targets, .. } => {
+                Declared::PublicIp(public_ip::Declared::new(resource, targets).map_err(refuse)?)
+            }
+            BindingKind::Route { table, route, targets, .. } => {
+                Declared::Route(route::Declared::new(table, route, targets).map_err(refuse)?)
+            }
+            _ => return Err(AdapterError::permanent(attempt(), "Azure has public IPs and routes only")),
+        };
+        for id in declared.written() {
+            self.arm.check_allowed(&id).map_err(|failure| failure.into_adapter_error(attempt()))?;
+        }
+        Ok(declared)
+    }
+
+    async fn read_bindings(
+        &self,
+        asks: &[(&GroupName, &BindingSpec)],
+        journal: &Journal,
+    ) -> Vec<Result<Actual, AdapterError>> {
+        let declared: Vec<_> = asks.iter().map(|(_, binding)| self.declared(binding)).collect();
+        let mut documents = Documents::default();
+        let wanted = declared.iter().flatten().flat_map(Declared::read);
+        documents.fetch(&self.arm, wanted.collect(), journal).await;
+        // A NIC of no appliance that has the public IP: it has to be claimed as well.
+        let others = declared.iter().flatten().filter_map(|d| d.other_holder(&documents));
+        let others: BTreeSet<ResourceId> = others.collect();
+        documents.fetch(&self.arm, others, journal).await;
+        let asks = asks.iter().zip(declared);
+        asks.map(|((group, binding), declared)| {
+            let declared = declared?;
+            if let Some(nic) = declared.other_holder(&documents) {
+                let allowed = self.arm.check_allowed(&nic);
+                allowed.map_err(|failure| failure.into_adapter_error(attempt(binding)))?;
+            }
+            let actual = declared.actual(&documents, group);
+            actual.map_err(|error| error.into_adapter_error(&attempt(binding)))
+        })
+        .collect()
+    }
+}
+
+/// A declaration, with its ids checked.
+pub(super) enum Declared<'a> {
+    /// Of a public IP.
+    PublicIp(public_ip::Declared),
+    /// Of a route.
+    Route(route::Declared<'a>),
+}
+
+impl Declared<'_> {
+    /// What a move may write, as far as the declaration tells.
+    fn written(&self) -> BTreeSet<ResourceId> {
+        match self {
+            Declared::PublicIp(declared) => declared.nics(),
+            Declared::Route(declared) => BTreeSet::from([declared.table.clone()]),
+        }
+    }
+
+    /// What has to be read, as far as the declaration tells.
+    fn read(&self) -> BTreeSet<ResourceId> {
+        let mut all = self.written();
+        if let Declared::PublicIp(declared) = self {
+            all.insert(declared.public_ip.clone());
+        }
+        all
+    }
+
+    fn other_holder(&self, documents: &Documents) -> Option<ResourceId> {
+        match self {
+            Declared::PublicIp(declared) => declared.other_holder(documents),
+            Declared::Route(_) => None,
+        }
+    }
+
+    fn actual(&self, documents: &Documents, group: &GroupName) -> Result<Actual, ReadError> {
+        match self {
+            Declared::PublicIp(declared) => declared.actual(documents, group),
+            Declared::Route(declared) => declared.actual(documents, group),
+        }
+    }
+}
+
+impl Adapter for AzureAdapter {
+    fn resources(&self, binding: &BindingSpec) -> Result<BTreeSet<String>, AdapterError> {
+        Ok(self.declared(binding)?.written().iter().map(|id| id.key().to_owned()).collect())
+    }
+
+    fn locks(&self) -> &ResourceLocks {
+        &self.locks
+    }
+
+    fn read<'a>(
+        &'a self,
+        group: &'a GroupName,
+        binding: &'a BindingSpec,
+        journal: &'a Journal,
+    ) -> BoxFuture<'a, Result<Actual, AdapterError>> {
+        async move {
+            let mut all = self.read_bindings(&[(group, binding)], journal).await;
+            all.pop().unwrap_or_else(|| Err(AdapterError::transient(attempt(binding), "nothing was read")))
+        }
+        .boxed()
+    }
+
+    fn plan_claim(&self, actual: &Actual, job: &MoveJob) -> Result<Vec<Change>, AdapterError> {
+        let unclaimed =
+            actual.resources.iter().filter(|seen| seen.token.is_none_or(|token| token < job.token));
+        let claim = |seen: &ResourceSeen| {
+            let short = short_of_path(&seen.id);
+            let attempt = format!("claim {short} for `{}` with token {}", job.binding.name, job.token);
+            public_ip::change(attempt, seen, seen.document.clone(), job)
+        };
+        unclaimed.map(claim).collect()
+    }
+
+    fn plan(&self, actual: &Actual, job: &MoveJob) -> Result<Vec<Change>, AdapterError> {
+        match self.declared(&job.binding)? {
+            Declared::PublicIp(declared) => public_ip::plan(actual, job, &declared),
+            Declared::Route(declared) => route::plan(actual, job, &declared),
+        }
+    }
+
+    fn write<'a>(
+        &'a self,
+        change: &'a Change,
+        journal: &'a Journal,
+    ) -> BoxFuture<'a, Result<(), AdapterError>> {
+        async move {
+            let Change { attempt, resource, etag, document } = change;
+            let id = ResourceId::parse(resource).map_err(|error| AdapterError::permanent(attempt, error))?;
+            let written = self.arm.put(&id, etag, document, journal).await;
+            written.map_err(|failure| failure.into_adapter_error(attempt))
+        }
+        .boxed()
+    }
+}
+
+fn attempt(binding: &BindingSpec) -> String {
+    format!("move {} `{}`", binding.kind.word(), binding.name)
+}

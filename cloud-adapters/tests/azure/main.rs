@@ -1,0 +1,8 @@
+//! The Azure adapter against a fake ARM in the same process, on paused time.
+#![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
+mod contract;
+mod identity;
+mod stage;
+#[path = "../suite/mod.rs"]
+mod suite;
