@@ -62,6 +62,7 @@ fn group(number: u16) -> Result<GroupSpec, NameError> {
         ],
         policy: Policy::default(),
         lease: LeaseSpec::default(),
+        path_probes: Vec::new(),
     })
 }
 

@@ -386,5 +386,6 @@ fn put(name: &str) -> Command {
         bindings: vec![BindingSpec { name: format!("{name}-ip").parse().unwrap(), kind }],
         policy: Policy::default(),
         lease: LeaseSpec::default(),
+        path_probes: Vec::new(),
     }))
 }

@@ -27,6 +27,7 @@ fn in_file(name: &str) -> &str {
     match name {
         "appliances" => "appliance",
         "probes" => "probe",
+        "path_probes" => "path_probe",
         "bindings" => "binding",
         // A VIP's prefix is written with its address.
         "prefix_len" => "address",

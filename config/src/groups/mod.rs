@@ -1,14 +1,10 @@
 //! Groups: `[[group]]` in a coordinator's file, or in a file of their own for `pointsman apply`.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
-use std::time::Duration;
 
-use coordinator_core::ids::{AdapterName, ApplianceName, BindingName, ProbeName};
-use coordinator_core::model::{
-    ApplianceSpec, BindingKind, BindingSpec, GroupSpec, LeaseSpec, Policy, ProbeKind, ProbeSpec, Trust,
-};
+use coordinator_core::ids::{AdapterName, ApplianceName, BindingName};
+use coordinator_core::model::{ApplianceSpec, BindingKind, BindingSpec, GroupSpec, LeaseSpec, Policy};
 use coordinator_core::validate;
 use ipnet::IpNet;
 
@@ -16,6 +12,7 @@ use crate::decode::{Report, Table, Value};
 use crate::fault::ConfigFaults;
 
 pub(crate) mod locate;
+mod probe;
 
 /// Reads and checks a file that holds groups and nothing else. Adapters are the coordinator's
 /// business, so names of adapters are not checked here.
@@ -82,7 +79,15 @@ fn group(t: &mut Table<'_>, adapters: Option<&BTreeSet<AdapterName>>) -> Option<
         let read = binding(b, names.as_deref(), adapters);
         read.or_else(|| unreadable_binding(b, names.as_deref()?))
     });
-    Some(GroupSpec { name: name?, appliances: appliances?, bindings: bindings?, policy, lease })
+    let path_probes = t.each("path_probe", probe::through);
+    Some(GroupSpec {
+        name: name?,
+        appliances: appliances?,
+        bindings: bindings?,
+        policy,
+        lease,
+        path_probes: path_probes?,
+    })
 }
 
 fn policy(t: &mut Table<'_>) -> Policy {
@@ -98,6 +103,7 @@ fn policy(t: &mut Table<'_>) -> Policy {
         freshness: t.or("freshness", default.freshness),
         quorum_loss: t.or("quorum_loss", default.quorum_loss),
         fencing: default.fencing,
+        path_decides: t.or("path_decides", default.path_decides),
     }
 }
 
@@ -115,78 +121,9 @@ fn lease(t: &mut Table<'_>) -> LeaseSpec {
 
 fn appliance(t: &mut Table<'_>) -> Option<ApplianceSpec> {
     let (name, address) = (t.required("name"), t.required("address"));
-    let probes = t.each("probe", |p| probe(p, address).or_else(|| unreadable_probe(p)));
+    let probes = t.each("probe", |p| probe::of_appliance(p, address));
     let peer = t.or("peer", Vec::new());
     Some(ApplianceSpec { name: name?, address: address?, probes: probes?, peer, fence: None })
-}
-
-fn probe(t: &mut Table<'_>, own: Option<IpAddr>) -> Option<ProbeSpec> {
-    let kind_word = t.required::<String>("kind");
-    let name = t.optional::<ProbeName>("name");
-    let name = name.or_else(|| ProbeName::new(kind_word.clone()?).ok());
-    let heartbeat = kind_word.as_deref() == Some("agent-heartbeat");
-    // An agent reports ten times a second by default: this many missed ones are no hiccup.
-    let timeout = Duration::from_millis(if heartbeat { 1_000 } else { 500 });
-    let interval = t.defaulted("interval", Duration::from_secs(1));
-    let timeout = t.defaulted("timeout", timeout);
-    let (rise, fall) = (t.or("rise", 2), t.or("fall", 3));
-    let kind = match kind_word.as_deref() {
-        Some("tcp") => tcp(t, own),
-        Some("http") => http(t),
-        Some("agent-heartbeat") => Some(ProbeKind::AgentHeartbeat),
-        Some(other) => {
-            t.fault("kind", &format!("{other:?}"), "must be \"tcp\", \"http\" or \"agent-heartbeat\"");
-            t.allow_all();
-            None
-        }
-        None => {
-            t.allow_all();
-            None
-        }
-    };
-    Some(ProbeSpec { name: name?, kind: kind?, interval: interval?, timeout: timeout?, rise, fall })
-}
-
-fn unreadable_probe(t: &mut Table<'_>) -> Option<ProbeSpec> {
-    let unique = ProbeName::new(format!("unreadable-{}", t.offset())).ok();
-    Some(ProbeSpec {
-        name: t.optional("name").or(unique)?,
-        kind: ProbeKind::AgentHeartbeat,
-        interval: Duration::from_secs(1),
-        timeout: Duration::from_secs(1),
-        rise: 1,
-        fall: 1,
-    })
-}
-
-/// `address = "10.0.0.4:22"`, or `port = 22` on the appliance's own address.
-fn tcp(t: &mut Table<'_>, own: Option<IpAddr>) -> Option<ProbeKind> {
-    match (t.has("address"), t.has("port")) {
-        (true, false) => t.required("address").map(|address| ProbeKind::Tcp { address }),
-        (false, true) => {
-            let port = t.required::<u16>("port")?;
-            if port == 0 {
-                t.fault("port", "0", "must be from 1 to 65535");
-            }
-            Some(ProbeKind::Tcp { address: SocketAddr::new(own?, port) })
-        }
-        (true, true) => {
-            t.complain("port", "stands beside address; keep one of the two");
-            None
-        }
-        (false, false) => {
-            t.missing("port", "must be the port to connect to, or address must be an IP address and a port");
-            None
-        }
-    }
-}
-
-fn http(t: &mut Table<'_>) -> Option<ProbeKind> {
-    let url = t.required("url");
-    let status = t.or("status", 200);
-    let body_contains = t.optional("body_contains");
-    let trust = t.or("trust", Trust::Cluster);
-    Some(ProbeKind::Http { url: url?, status, body_contains, trust })
 }
 
 fn binding(

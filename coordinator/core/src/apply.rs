@@ -10,6 +10,7 @@ mod fencing;
 mod groups;
 mod modes;
 mod operations;
+mod paths;
 mod progress;
 mod records;
 mod rejection;
@@ -54,6 +55,15 @@ pub fn apply(state: &mut State, index: u64, command: &Command) -> Result<Vec<Eve
         }
         CommandBody::Freeze { group, reason } => modes::freeze(group_mut(state, group)?, log_ref, reason),
         CommandBody::Unfreeze { group, reason } => modes::unfreeze(group_mut(state, group)?, log_ref, reason),
+        CommandBody::RecordPath { group, token, verdict, evidence } => {
+            paths::verdict(group_mut(state, group)?, log_ref, *token, *verdict, evidence)
+        }
+        CommandBody::RecordTraffic { group, operation, traffic } => {
+            paths::traffic(group_mut(state, group)?, log_ref, *operation, *traffic)
+        }
+        CommandBody::RecordHeartbeat { group, path, up } => {
+            paths::heartbeat(group_mut(state, group)?, log_ref, path, *up)
+        }
         CommandBody::RecordHold { group, hold } => {
             records::hold(group_mut(state, group)?, log_ref, hold.as_ref())
         }

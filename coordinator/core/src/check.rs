@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 mod last_resort;
 
 use crate::ids::ApplianceName;
+use crate::observe::Verdict;
 use crate::state::{Ending, Group, KEPT_OPERATIONS, KEPT_WITHDRAWN, State};
 use crate::validate;
 
@@ -91,6 +92,14 @@ fn members(group: &Group, say: &mut impl FnMut(String)) {
             say(format!("the active {holder} waits for its own release"));
         }
     }
+    if group.path.verdict != Verdict::Unknown && group.spec.path_probes.is_empty() {
+        say(format!("the path is {} without a probe", group.path.verdict));
+    }
+    for path in group.heartbeats_down.keys() {
+        if !path.is_declared(&group.spec) {
+            say(format!("no address of {} for {} has the number {}", path.to, path.from, path.path));
+        }
+    }
     for binding in group.drift.keys() {
         if group.spec.binding(binding).is_none() {
             say(format!("drift of {binding}, which is not declared"));
@@ -151,6 +160,9 @@ fn ended(group: &Group, say: &mut impl FnMut(String)) {
             Some((_, Ending::Completed)) if !operation.all_done() => {
                 say(format!("operation {id} is completed with steps left"));
             }
+            Some((_, Ending::Superseded(_))) if operation.traffic.is_some() => {
+                say(format!("operation {id} is superseded, and traffic was settled"));
+            }
             Some((_, Ending::Superseded(by))) if by <= id => {
                 say(format!("operation {id} is superseded by the older {by}"));
             }
@@ -166,6 +178,7 @@ fn times(state: &State, group: &Group, say: &mut impl FnMut(String)) {
     let seen = group.appliances.values().map(|a| a.since);
     let seen = seen.chain(group.automatic_moves.iter().copied()).chain(group.moved_at);
     let seen = seen.chain(group.operation.as_ref().map(|o| o.started));
+    let seen = seen.chain([group.path.since]).chain(group.heartbeats_down.values().copied());
     for at in seen.filter(|at| *at > state.time) {
         say(format!("time {} lies after the state's own, {}", at.0, state.time.0));
     }

@@ -8,6 +8,7 @@ use crate::ids::{ApplianceName, BindingName, GroupName, NodeId, OperationId, Tok
 use crate::model::{GroupSpec, Trigger};
 use crate::observe::{Evidence, Verdict};
 use crate::reason::Reason;
+use crate::state::{HeartbeatPath, Traffic};
 use crate::time::{WallTime, millis};
 
 /// A command with who proposed it and when.
@@ -151,6 +152,36 @@ pub enum CommandBody {
         token: Token,
         /// How the operator made sure.
         reason: String,
+    },
+    /// Records that the group verdict on the path through the active appliance changed.
+    RecordPath {
+        /// The group.
+        group: GroupName,
+        /// The group's token: what was seen, was seen while this grant was in force and no
+        /// operation ran.
+        token: Token,
+        /// The new verdict.
+        verdict: Verdict,
+        /// What each vantage said.
+        evidence: Vec<Evidence>,
+    },
+    /// Records whether traffic passes after a move.
+    RecordTraffic {
+        /// The group.
+        group: GroupName,
+        /// The newest operation, completed.
+        operation: OperationId,
+        /// Whether it passes; that it does not is recorded once the time limit is over.
+        traffic: Traffic,
+    },
+    /// Records that a way between two agents went down, or came up again.
+    RecordHeartbeat {
+        /// The group.
+        group: GroupName,
+        /// Which way.
+        path: HeartbeatPath,
+        /// Whether the agent at its end answers.
+        up: bool,
     },
 }
 

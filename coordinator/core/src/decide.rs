@@ -21,6 +21,7 @@ mod activation;
 mod failback;
 mod failover;
 mod operation;
+mod path;
 mod plan;
 mod request;
 mod verdicts;
@@ -76,6 +77,7 @@ fn plan_group(view: &View<'_>) -> Plan {
     let mut plan = Plan::default();
     relying(view, &mut plan);
     verdicts::record(view, &mut plan);
+    path::record(view, &mut plan);
     if plan.proposes() {
         // The rest follows from what is recorded: look again once it is.
         return plan;

@@ -10,6 +10,7 @@ use crate::ids::{ApplianceName, BindingName, GroupName, OperationId, Token};
 use crate::model::Trigger;
 use crate::observe::{Evidence, Verdict};
 use crate::reason::{Reason, Span};
+use crate::state::{HeartbeatPath, Traffic};
 use crate::time::{WallTime, millis};
 
 /// One record of the history. `(index, seq)` identifies and orders it.
@@ -217,6 +218,33 @@ pub enum EventBody {
         /// The operator's reason.
         reason: String,
     },
+    /// The group verdict on the path through the active appliance changed.
+    PathChanged {
+        /// Before.
+        from: Verdict,
+        /// Now.
+        to: Verdict,
+        /// What each vantage said.
+        evidence: Vec<Evidence>,
+    },
+    /// After a move it was settled whether traffic passes.
+    TrafficSettled {
+        /// Whether it does.
+        traffic: Traffic,
+        /// Since the operation started.
+        #[serde(rename = "after_ms", with = "millis")]
+        after: Duration,
+    },
+    /// A way between two agents went down, or came up again.
+    HeartbeatChanged {
+        /// Which way.
+        path: HeartbeatPath,
+        /// Whether it is up.
+        up: bool,
+        /// For one that came up: how long it was down.
+        #[serde(rename = "was_down_ms", with = "millis")]
+        was_down: Duration,
+    },
 }
 
 impl EventBody {
@@ -244,6 +272,13 @@ impl EventBody {
             EventBody::FencingDue { .. } => "fencing-due",
             EventBody::FencingFailed { .. } => "fencing-failed",
             EventBody::ConfirmedOff { .. } => "confirmed-off",
+            EventBody::PathChanged { to: Verdict::Up, .. } => "path-up",
+            EventBody::PathChanged { to: Verdict::Down, .. } => "path-down",
+            EventBody::PathChanged { to: Verdict::Unknown, .. } => "path-unknown",
+            EventBody::TrafficSettled { traffic: Traffic::Restored, .. } => "traffic-restored",
+            EventBody::TrafficSettled { traffic: Traffic::NotRestored, .. } => "traffic-not-restored",
+            EventBody::HeartbeatChanged { up: true, .. } => "heartbeat-path-up",
+            EventBody::HeartbeatChanged { up: false, .. } => "heartbeat-path-down",
         }
     }
 }
@@ -279,11 +314,7 @@ impl fmt::Display for Event {
             EventBody::GroupRemoved => f.write_str("the group was removed; its bindings stay where they are"),
             EventBody::VerdictChanged { from, to, evidence } => {
                 write!(f, "{appliance} is {to}, it was {from}")?;
-                // The first vantage that agrees says enough; the rest is in the event.
-                match evidence.iter().find(|e| e.verdict == *to) {
-                    Some(e) if !e.detail.is_empty() => write!(f, " ({})", e.detail),
-                    _ => Ok(()),
-                }
+                telling(f, *to, evidence)
             }
             // The operator's reason is the first of `because`.
             EventBody::OperationStarted { kind, from, to, because, .. } => {
@@ -353,7 +384,38 @@ impl fmt::Display for Event {
                 write!(f, "an operator has made sure that {appliance} is off")?;
                 with_reason(f, reason)
             }
+            EventBody::PathChanged { from, to, evidence } => {
+                write!(f, "the path through {appliance} is {to}, it was {from}")?;
+                telling(f, *to, evidence)
+            }
+            EventBody::TrafficSettled { traffic: Traffic::Restored, after } => {
+                write!(f, "traffic passes through {appliance}, {} after the move began", Span::from(*after))
+            }
+            EventBody::TrafficSettled { traffic: Traffic::NotRestored, after } => write!(
+                f,
+                "no traffic was seen to pass through {appliance}, {} after the move began",
+                Span::from(*after)
+            ),
+            EventBody::HeartbeatChanged { path, up: false, .. } => {
+                write!(f, "{} no longer hears {} on the {}", path.from, path.to, path.word())
+            }
+            EventBody::HeartbeatChanged { path, up: true, was_down } => write!(
+                f,
+                "{} hears {} on the {} again, after {}",
+                path.from,
+                path.to,
+                path.word(),
+                Span::from(*was_down)
+            ),
         }
+    }
+}
+
+/// The first vantage that agrees says enough; the rest is in the event.
+fn telling(f: &mut fmt::Formatter<'_>, verdict: Verdict, evidence: &[Evidence]) -> fmt::Result {
+    match evidence.iter().find(|e| e.verdict == verdict) {
+        Some(e) if !e.detail.is_empty() => write!(f, " ({})", e.detail),
+        _ => Ok(()),
     }
 }
 

@@ -15,6 +15,7 @@ pub mod check;
 pub mod command;
 pub mod decide;
 pub mod event;
+pub mod heartbeats;
 pub mod ids;
 pub mod lease;
 pub mod model;

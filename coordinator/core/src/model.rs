@@ -4,17 +4,18 @@
 //! is a change of both formats (docs/adr, "codec").
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 mod fencing;
+mod probe;
 
 pub use fencing::{FenceSpec, Fencing};
+pub use probe::{ProbeKind, ProbeSpec, Trust};
 
-use crate::ids::{AdapterName, ApplianceName, BindingName, GroupName, ProbeName};
+use crate::ids::{AdapterName, ApplianceName, BindingName, GroupName};
 use crate::time::millis;
 
 /// One active appliance and its standbys, and the bindings they share.
@@ -30,6 +31,10 @@ pub struct GroupSpec {
     pub policy: Policy,
     /// The lease that an appliance needs to hold the group's VIPs.
     pub lease: LeaseSpec,
+    /// What every coordinator watches *through* the active appliance: a VIP, the public IP, a host
+    /// behind it. All must pass for the path to be up. May be empty.
+    #[serde(default)]
+    pub path_probes: Vec<ProbeSpec>,
 }
 
 impl GroupSpec {
@@ -66,70 +71,6 @@ pub struct ApplianceSpec {
     /// appliance of a group that fences.
     #[serde(default)]
     pub fence: Option<FenceSpec>,
-}
-
-/// One probe, run by every coordinator.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ProbeSpec {
-    /// Unique within the appliance.
-    pub name: ProbeName,
-    /// What is done.
-    pub kind: ProbeKind,
-    /// From the start of one sample to the start of the next.
-    #[serde(rename = "interval_ms", with = "millis")]
-    pub interval: Duration,
-    /// Shorter than the interval. For a heartbeat: how old the newest one may be.
-    #[serde(rename = "timeout_ms", with = "millis")]
-    pub timeout: Duration,
-    /// Passes in a row before down turns to up. At least 1.
-    pub rise: u32,
-    /// Failures in a row before up turns to down. At least 1.
-    pub fall: u32,
-}
-
-/// What a probe does.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ProbeKind {
-    /// A TCP connection is accepted.
-    Tcp {
-        /// Where to connect.
-        address: SocketAddr,
-    },
-    /// `GET url` answers with the expected status, and the body contains the expected text.
-    Http {
-        /// `http://` or `https://`.
-        url: String,
-        /// The expected status code.
-        status: u16,
-        /// Text that the first 64 KiB of the body must contain.
-        body_contains: Option<String>,
-        /// For `https://`: which certificates are accepted.
-        trust: Trust,
-    },
-    /// The appliance's nva-agent has reported to this coordinator within `timeout`.
-    AgentHeartbeat,
-}
-
-impl fmt::Display for ProbeKind {
-    /// What is asked of whom, for instance `tcp 10.0.0.4:22`.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            ProbeKind::Tcp { address } => write!(f, "tcp {address}"),
-            ProbeKind::Http { url, .. } => write!(f, "GET {url}"),
-            ProbeKind::AgentHeartbeat => f.write_str("agent heartbeat"),
-        }
-    }
-}
-
-/// Which server certificates an HTTPS probe accepts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Trust {
-    /// Those that the cluster's own certificate authority signed.
-    Cluster,
-    /// Any: the probe asks whether something answers, not who.
-    Any,
 }
 
 /// Something that must follow the active appliance.
@@ -222,6 +163,10 @@ pub struct Policy {
     /// Whether an earlier active appliance is switched off. Default `never`.
     #[serde(default)]
     pub fencing: Fencing,
+    /// Whether a path that fails through an active appliance which is up itself counts as the
+    /// active being down. Default false: it is an event and nothing more.
+    #[serde(default)]
+    pub path_decides: bool,
 }
 
 impl Default for Policy {
@@ -237,6 +182,7 @@ impl Default for Policy {
             freshness: Duration::from_secs(3),
             quorum_loss: QuorumLoss::Drop,
             fencing: Fencing::Never,
+            path_decides: false,
         }
     }
 }

@@ -3,23 +3,25 @@
 //! A coordinator feeds each probe result into a [`ProbeTrack`] (rise and fall thresholds) and
 //! combines the tracks of an appliance into its own verdict. The leader combines the verdicts
 //! of all vantages into the group verdict: a majority of *all* coordinators must agree, with
-//! fresh reports.
+//! fresh reports. The path through the active appliance is judged in the same way.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{ApplianceName, NodeId};
+use crate::ids::{ApplianceName, GroupName, NodeId, Token};
 
+mod finding;
 mod majority;
+mod paths;
 mod report;
 mod track;
 mod watch;
 
 pub(crate) use majority::changes_at;
-pub use majority::{GroupVerdict, group_verdict, majority};
+pub use majority::{GroupVerdict, PathVerdict, group_verdict, majority, path_verdict};
 pub use report::VantageReport;
-pub use track::ProbeTrack;
+pub use track::{Outcome, ProbeTrack};
 pub use watch::Watch;
 
 /// What is held to be true of an appliance.
@@ -67,6 +69,21 @@ pub struct Sight {
     pub appliance: ApplianceName,
     /// This vantage's verdict.
     pub verdict: Verdict,
+    /// The deciding probe and its result, in words.
+    pub detail: String,
+}
+
+/// What a vantage sees of the path through a group's active appliance.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PathSight {
+    /// The group.
+    pub group: GroupName,
+    /// The grant under which it was seen, with no operation running.
+    pub token: Token,
+    /// This vantage's verdict.
+    pub verdict: Verdict,
+    /// Whether every probe of the path has passed at least once under this grant.
+    pub passed: bool,
     /// The deciding probe and its result, in words.
     pub detail: String,
 }

@@ -215,6 +215,25 @@ pub enum Reason {
         /// Which appliance.
         appliance: ApplianceName,
     },
+    /// A majority of vantages cannot reach what lies behind the active appliance.
+    PathDown {
+        /// The active appliance.
+        appliance: ApplianceName,
+        /// Vantages that agree.
+        vantages: u32,
+        /// All vantages.
+        of: u32,
+    },
+    /// The path was down before the newest move as well.
+    PathDownBeforeMove {
+        /// The active appliance.
+        appliance: ApplianceName,
+    },
+    /// The group left this appliance because the path through it failed.
+    PathFailedThere {
+        /// The preferred appliance.
+        appliance: ApplianceName,
+    },
 }
 
 impl fmt::Display for Reason {
@@ -328,6 +347,18 @@ impl fmt::Display for Reason {
                 f,
                 "{appliance} may go on past its lease until it has taken note of the newest declaration: \
                  appliances cannot join, virtual addresses cannot leave, and the group cannot be removed"
+            ),
+            Reason::PathDown { appliance, vantages, of } => {
+                write!(f, "the path through the active {appliance} is down by {vantages} of {of} vantages")
+            }
+            Reason::PathDownBeforeMove { appliance } => write!(
+                f,
+                "the path through {appliance} is down, and it was down before the group moved there: \
+                 another move would not help"
+            ),
+            Reason::PathFailedThere { appliance } => write!(
+                f,
+                "the group left {appliance} because the path through it failed: only an operator returns it"
             ),
         }
     }

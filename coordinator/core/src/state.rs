@@ -16,6 +16,9 @@ use crate::time::{WallTime, millis};
 mod fence;
 
 pub use fence::Fence;
+mod path;
+
+pub use path::{HeartbeatPath, Path, Traffic};
 
 /// Ended operations kept per group; the history keeps their events for longer.
 pub const KEPT_OPERATIONS: usize = 50;
@@ -89,6 +92,10 @@ pub struct Group {
     pub hold: Option<Reason>,
     /// Differences between the log and the cloud, per binding.
     pub drift: BTreeMap<BindingName, String>,
+    /// The path through the active appliance.
+    pub path: Path,
+    /// The ways between agents that were found to be down, and since when.
+    pub heartbeats_down: BTreeMap<HeartbeatPath, WallTime>,
 }
 
 impl Group {
@@ -112,6 +119,8 @@ impl Group {
             automatic_moves: VecDeque::new(),
             hold: None,
             drift: BTreeMap::new(),
+            path: Path::unknown(time),
+            heartbeats_down: BTreeMap::new(),
         }
     }
 
@@ -157,12 +166,15 @@ pub struct Appliance {
     pub since: WallTime,
     /// In maintenance, and the operator's reason.
     pub maintenance: Option<String>,
+    /// The group moved away from it because the path through it failed, and it has not been seen
+    /// to carry traffic since: the group does not return to it by itself.
+    pub path_failed: bool,
 }
 
 impl Appliance {
     /// An appliance of which nothing is known yet.
     pub fn unknown(since: WallTime) -> Appliance {
-        Appliance { verdict: Verdict::Unknown, since, maintenance: None }
+        Appliance { verdict: Verdict::Unknown, since, maintenance: None, path_failed: false }
     }
 }
 
@@ -193,6 +205,9 @@ pub struct Operation {
     pub released: Option<(WallTime, ReleaseProof)>,
     /// One per binding, in the declared order.
     pub steps: Vec<Step>,
+    /// Once completed, in a group with path probes: whether traffic was seen to pass, and when
+    /// that was recorded.
+    pub traffic: Option<(WallTime, Traffic)>,
 }
 
 impl Operation {

@@ -16,6 +16,7 @@ use crate::reason::Span;
 mod bindings;
 mod cluster;
 mod fencing;
+mod paths;
 mod peers;
 
 pub use cluster::against;
@@ -26,6 +27,8 @@ pub const MAX_APPLIANCES: usize = 16;
 pub const MAX_PROBES: usize = 16;
 /// Most bindings of a group.
 pub const MAX_BINDINGS: usize = 256;
+/// Most probes of the path through the active appliance.
+pub const MAX_PATH_PROBES: usize = 8;
 /// Most addresses on which an agent listens for its peers.
 pub const MAX_PEER_ADDRESSES: usize = 2;
 /// The shortest and the longest lease.
@@ -99,6 +102,7 @@ pub fn group(spec: &GroupSpec) -> Vec<SpecFault> {
     bindings::check(&mut faults, spec);
     peers::check(&mut faults, spec);
     fencing::check(&mut faults, spec);
+    paths::check(&mut faults, spec);
     policy(&mut faults, spec);
     faults.0
 }

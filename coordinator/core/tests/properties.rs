@@ -20,14 +20,14 @@ use coordinator_core::command::{
 use coordinator_core::decide::{Observations, decide};
 use coordinator_core::ids::{ApplianceName, NodeId, OperationId, Token};
 use coordinator_core::lease::{Answer, LeaseTable};
-use coordinator_core::model::{Fencing, QuorumLoss, Trigger};
-use coordinator_core::observe::{Sight, VantageReport, Verdict};
+use coordinator_core::model::{Fencing, GroupSpec, QuorumLoss, Trigger};
+use coordinator_core::observe::{PathSight, Sight, VantageReport, Verdict};
 use coordinator_core::reason::Reason;
-use coordinator_core::state::State;
+use coordinator_core::state::{HeartbeatPath, State, Traffic};
 use coordinator_core::time::{Mono, Now};
 use proptest::prelude::*;
 
-use common::{Log, appliance, binding, group, group_name, with_fences, with_peers};
+use common::{Log, appliance, binding, group, group_name, tcp, with_fences, with_peers};
 
 const APPLIANCES: [&str; 4] = ["fw-a", "fw-b", "fw-c", "fw-z"];
 const BINDINGS: [&str; 4] = ["vip", "public-ip", "route", "other"];
@@ -64,18 +64,27 @@ proptest! {
     #[test]
     fn what_is_decided_is_accepted_and_comes_to_rest(rounds in prop::collection::vec(any_round(), 1..40)) {
         let mut log = Log { at: Duration::from_secs(10), ..Log::default() };
-        let mut spec = group("dmz", &APPLIANCES[..3], &["public-ip"]);
+        let mut spec = watched("dmz", 3, &["public-ip"]);
+        spec.policy.operation_timeout = Duration::from_secs(20);
         spec.policy.failback = Trigger::Automatic;
         spec.policy.stabilisation = Duration::from_secs(5);
         spec.policy.flap_window = Duration::from_secs(60);
         log.by_operator(CommandBody::PutGroup(spec)).expect("a sound group");
         let mut observations = Observations { vantages: (1..=3).map(NodeId).collect(), ..Observations::default() };
-        for Round { step_ms, vantage, verdicts, finish } in rounds {
+        for Round { step_ms, vantage, verdicts, path, finish } in rounds {
             log.at += Duration::from_millis(step_ms);
             let sight = |(name, verdict): (&&str, &Verdict)| Sight {
                 appliance: appliance(name), verdict: *verdict, detail: String::new(),
             };
-            let report = VantageReport::new(Mono(log.at), APPLIANCES.iter().zip(&verdicts).map(sight));
+            let path = log.state.groups[&group_name("dmz")].active.as_ref().map(|_| PathSight {
+                group: group_name("dmz"),
+                token: log.state.groups[&group_name("dmz")].token,
+                verdict: path,
+                passed: path == Verdict::Up,
+                detail: String::new(),
+            });
+            let sights = APPLIANCES.iter().zip(&verdicts).map(sight);
+            let report = VantageReport::new(Mono(log.at), sights).with_paths(path);
             observations.reports.insert(NodeId(vantage), report);
             if finish && let Some(running) = log.state.groups[&group_name("dmz")].operation.clone() {
                 let body = CommandBody::RecordStep(step(running.id, "public-ip", StepOutcome::Done));
@@ -130,6 +139,7 @@ struct Round {
     step_ms: u64,
     vantage: u64,
     verdicts: Vec<Verdict>,
+    path: Verdict,
     finish: bool,
 }
 
@@ -143,8 +153,9 @@ fn any_move() -> impl Strategy<Value = Move> {
 }
 
 fn any_round() -> impl Strategy<Value = Round> {
-    (0u64..4_000, 1u64..=3, prop::collection::vec(any_verdict(), 3), any::<bool>())
-        .prop_map(|(step_ms, vantage, verdicts, finish)| Round { step_ms, vantage, verdicts, finish })
+    (0u64..4_000, 1u64..=3, prop::collection::vec(any_verdict(), 3), any_verdict(), any::<bool>()).prop_map(
+        |(step_ms, vantage, verdicts, path, finish)| Round { step_ms, vantage, verdicts, path, finish },
+    )
 }
 
 fn any_verdict() -> impl Strategy<Value = Verdict> {
@@ -195,7 +206,27 @@ fn any_body() -> impl Strategy<Value = CommandBody> {
     let verdict = (any_appliance(), any_verdict()).prop_map(|(appliance, verdict)| {
         CommandBody::RecordVerdict { group: group_name("dmz"), appliance, verdict, evidence: vec![] }
     });
+    let path = (0u64..4, any_verdict()).prop_map(|(token, verdict)| CommandBody::RecordPath {
+        group: group_name("dmz"),
+        token: Token(token),
+        verdict,
+        evidence: vec![],
+    });
+    let traffic = (0u64..4, any::<bool>()).prop_map(|(id, passes)| CommandBody::RecordTraffic {
+        group: group_name("dmz"),
+        operation: OperationId(id),
+        traffic: if passes { Traffic::Restored } else { Traffic::NotRestored },
+    });
+    let heartbeat =
+        (any_appliance(), any_appliance(), 0u8..2, any::<bool>()).prop_map(|(from, to, path, up)| {
+            CommandBody::RecordHeartbeat {
+                group: group_name("dmz"),
+                path: HeartbeatPath { from, to, path },
+                up,
+            }
+        });
     prop_oneof![
+        3 => path, 2 => traffic, 2 => heartbeat,
         6 => start, 6 => record, 4 => release, 6 => verdict, 3 => any_declaration(), 3 => any_setting(),
         4 => any_last_resort(),
     ]
@@ -235,8 +266,10 @@ fn any_declaration() -> impl Strategy<Value = CommandBody> {
     let loss = prop::sample::select(vec![QuorumLoss::Drop, QuorumLoss::Failsafe]);
     let shape = (2usize..=3, 1usize..=3, 1u32..4, fencing, loss);
     let spec = shape.prop_map(|(appliances, bindings, flap_moves, fencing, loss)| {
-        let mut spec = group("dmz", &APPLIANCES[..appliances], &BINDINGS[..bindings]);
-        with_peers(&mut spec);
+        let mut spec = watched("dmz", appliances, &BINDINGS[..bindings]);
+        if flap_moves == 3 {
+            (spec.path_probes, spec.policy.path_decides) = (Vec::new(), false);
+        }
         with_fences(&mut spec, fencing);
         spec.policy.quorum_loss = loss;
         spec.policy.flap_moves = flap_moves;
@@ -280,6 +313,15 @@ fn any_setting() -> impl Strategy<Value = CommandBody> {
     ]
 }
 
+/// A group whose path is watched and decides, and whose agents hear each other on two ways.
+fn watched(name: &str, appliances: usize, bindings: &[&str]) -> GroupSpec {
+    let mut spec = group(name, &APPLIANCES[..appliances], bindings);
+    spec.path_probes = vec![tcp("through", "10.0.0.100:443")];
+    spec.policy.path_decides = true;
+    with_peers(&mut spec);
+    spec
+}
+
 fn step(operation: OperationId, name: &str, outcome: StepOutcome) -> RecordStep {
     RecordStep {
         group: group_name("dmz"),
@@ -306,6 +348,13 @@ fn in_context(state: &State, body: CommandBody) -> CommandBody {
             operation: running.filter(|_| record.operation.0 > 0).unwrap_or(record.operation),
             ..record
         }),
+        CommandBody::RecordPath { group: name, token: drawn, verdict, evidence } => {
+            CommandBody::RecordPath { group: name, token: token(drawn), verdict, evidence }
+        }
+        CommandBody::RecordTraffic { group: name, operation, traffic } => {
+            let newest = group.ended.back().map(|o| o.id).filter(|_| operation.0 > 0);
+            CommandBody::RecordTraffic { group: name, operation: newest.unwrap_or(operation), traffic }
+        }
         CommandBody::RecordRelease { group: name, appliance, token: drawn, proof } => {
             CommandBody::RecordRelease { group: name, appliance, token: token(drawn), proof }
         }

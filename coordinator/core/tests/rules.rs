@@ -18,6 +18,8 @@ mod lease;
 mod majority;
 #[path = "rules/operations.rs"]
 mod operations;
+#[path = "rules/paths.rs"]
+mod paths;
 #[path = "rules/reliance.rs"]
 mod reliance;
 #[path = "rules/watch.rs"]

@@ -41,6 +41,7 @@ pub(super) fn group() -> Group {
         bindings: vec![BindingSpec { name: "vip".parse().unwrap(), kind: vip }],
         policy: Policy::default(),
         lease: LeaseSpec { ttl: Duration::from_secs(1), drift_ppm: 0, ..LeaseSpec::default() },
+        path_probes: Vec::new(),
     };
     Group::new(spec, 1, WallTime(0))
 }

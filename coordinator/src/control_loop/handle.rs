@@ -8,7 +8,7 @@ use coordinator_api::agent::{AgentReply, AgentReport};
 use coordinator_core::command::{Actor, Command, CommandBody};
 use coordinator_core::decide::{MoveRequest, Observations, admit};
 use coordinator_core::ids::{ApplianceName, GroupName, NodeId, OperationId};
-use coordinator_core::observe::Sight;
+use coordinator_core::observe::{PathSight, Sight};
 use coordinator_core::reason::Reason;
 use coordinator_core::time::Mono;
 use serde::{Deserialize, Serialize};
@@ -51,8 +51,10 @@ pub struct VantageUpdate {
     pub seq: u64,
     /// How old the view is already, in milliseconds.
     pub age_ms: u64,
-    /// What it sees.
+    /// What it sees of appliances.
     pub sights: Vec<Sight>,
+    /// What it sees of the paths through the active ones.
+    pub paths: Vec<PathSight>,
 }
 
 /// Why an operator's move was not started.

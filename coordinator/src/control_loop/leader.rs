@@ -10,6 +10,7 @@ use cloud_adapters::Adapters;
 use coordinator_core::action::pending_actions;
 use coordinator_core::command::CommandBody;
 use coordinator_core::decide::decide;
+use coordinator_core::heartbeats;
 use coordinator_core::lease::LeaseTable;
 use coordinator_core::model::GroupSpec;
 use coordinator_core::release;
@@ -128,16 +129,17 @@ async fn round(shared: &Shared, proposer: &Proposer, acting: &mut Acting) -> Ins
     let now = shared.clock.now();
     let decision = decide(&state, &shared.observations(), now);
     let actions = pending_actions(&state);
-    let (due, latest) = {
+    let (due, ways, latest) = {
         let mut inner = shared.lock();
         inner.reasons = decision.reasons;
         let Some(leading) = &inner.leading else { return shared.clock.instant(now.mono) + AFTER_FAILURE };
         let due = release::due(&state, &actions, &leading.table, &inner.holdings(), now.mono);
         let latest = earliest([decision.next_wakeup, due.next_wakeup], now.mono.plus(AT_LEAST_EVERY));
-        (due, latest)
+        let ways = heartbeats::due(&state, &inner.heard(), now);
+        (due, ways, latest)
     };
     acting.reconcile(&actions);
-    for body in due.propose.into_iter().chain(decision.propose) {
+    for body in due.propose.into_iter().chain(decision.propose).chain(ways) {
         if let Err(ProposeFailed::NotCommitted(error)) = proposer.propose(body).await {
             warn!(%error, "a decision could not be committed");
             return shared.clock.instant(now.mono) + AFTER_FAILURE;

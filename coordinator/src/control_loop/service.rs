@@ -6,6 +6,7 @@ use std::sync::Arc;
 use cloud_adapters::Adapters;
 use coordinator_core::ids::NodeId;
 use coordinator_core::model::GroupSpec;
+use coordinator_core::state::Group;
 use tokio::task::JoinSet;
 
 use super::handle::ControlHandle;
@@ -50,7 +51,9 @@ async fn watch_declarations(shared: Arc<Shared>, mut prober: Prober) {
     let mut revisions = None;
     loop {
         let state = states.borrow_and_update().clone();
-        let declared: Vec<_> = state.groups.values().map(|g| (g.spec.name.clone(), g.revision)).collect();
+        // A path begins anew after each move, so the grants count as well.
+        let at = |g: &Group| (g.spec.name.clone(), g.revision, g.token, g.operation.is_some());
+        let declared: Vec<_> = state.groups.values().map(at).collect();
         if revisions.as_ref() != Some(&declared) {
             shared.declare(&state);
             prober.reconcile(&state);

@@ -7,12 +7,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use coordinator_api::agent::{AgentGroup, AgentReply, AgentReport, Instruction, Peer, VipAssignment};
+use coordinator_api::agent::{
+    AgentGroup, AgentReply, AgentReport, Instruction, MAX_PATHS, Peer, VipAssignment,
+};
 use coordinator_core::decide::Observations;
-use coordinator_core::ids::{ApplianceName, GroupName, NodeId, ProbeName};
+use coordinator_core::heartbeats::Heard;
+use coordinator_core::ids::{ApplianceName, GroupName, NodeId, ProbeName, Token};
 use coordinator_core::lease::{Answer, LeaseTable};
 use coordinator_core::model::{BindingKind, QuorumLoss};
-use coordinator_core::observe::{VantageReport, Watch};
+use coordinator_core::observe::{Outcome, VantageReport, Watch};
 use coordinator_core::reason::Reason;
 use coordinator_core::release::Holding;
 use coordinator_core::state::{Group, State};
@@ -85,7 +88,30 @@ impl Shared {
     /// Takes a probe's sample into the local view.
     pub(crate) fn feed(&self, appliance: &ApplianceName, probe: &ProbeName, sample: &Sample) {
         let now = self.clock.now().mono;
-        let changed = self.lock().watch.feed(appliance, probe, sample.pass, &sample.detail, now);
+        let changed = self.lock().watch.feed(appliance, probe, sample.outcome, &sample.detail, now);
+        self.sights_have(changed);
+    }
+
+    /// The grant under which a sample of a group's path that begins now will count.
+    pub(crate) fn path_token(&self, group: &GroupName) -> Option<Token> {
+        self.lock().watch.path_token(group)
+    }
+
+    /// Like [`Shared::feed`], for a sample of a path that began under the grant `begun_under`.
+    pub(crate) fn feed_path(
+        &self,
+        group: &GroupName,
+        probe: &ProbeName,
+        begun_under: Token,
+        sample: &Sample,
+    ) {
+        let now = self.clock.now().mono;
+        let said = (sample.outcome, sample.detail.as_str());
+        let changed = self.lock().watch.feed_path(group, probe, begun_under, said, now);
+        self.sights_have(changed);
+    }
+
+    fn sights_have(&self, changed: bool) {
         if changed {
             self.sights_changed.notify_one();
             self.wake.notify_one();
@@ -101,15 +127,15 @@ impl Shared {
         let inner = self.lock();
         let Some(seen) = inner.agents.get(appliance) else {
             let early = now.0 < timeout.max(RECONNECT);
-            return (!early).then(|| Sample { pass: false, detail: "never heard of".to_owned() });
+            return (!early).then(|| Sample::new(Outcome::Silent, "never heard of"));
         };
         let age = now.since(seen.received);
-        let (pass, detail) = match seen.report.faults.first() {
-            _ if age > timeout => (false, format!("silent for {} ms", age.as_millis())),
-            Some(fault) => (false, fault.clone()),
-            None => (true, "reports".to_owned()),
-        };
-        Some(Sample { pass, detail })
+        Some(match (seen.report.faults.first(), &seen.report.via) {
+            _ if age > timeout => Sample::new(Outcome::Silent, format!("silent for {} ms", age.as_millis())),
+            (Some(fault), _) => Sample::new(Outcome::Fail, fault.clone()),
+            (None, Some(peer)) => Sample::new(Outcome::Relayed, format!("reports through {peer}")),
+            (None, None) => Sample::new(Outcome::Pass, "reports"),
+        })
     }
 
     /// See [`ControlHandle::agent_report`](super::ControlHandle::agent_report).
@@ -156,7 +182,7 @@ impl Shared {
         if late {
             return;
         }
-        let report = VantageReport::new(about, update.sights);
+        let report = VantageReport::new(about, update.sights).with_paths(update.paths);
         let changed = newest.is_none_or(|(newest, _)| !newest.says_the_same(&report));
         inner.remote.insert(update.vantage, (report, update.seq));
         drop(inner);
@@ -171,7 +197,7 @@ impl Shared {
         let inner = self.lock();
         let mut reports: BTreeMap<_, _> =
             inner.remote.iter().map(|(node, (report, _))| (*node, report.clone())).collect();
-        reports.insert(self.node, VantageReport::new(now, inner.watch.sights(now)));
+        reports.insert(self.node, inner.watch.report(now));
         Observations { vantages: self.vantages.clone(), reports }
     }
 
@@ -195,6 +221,22 @@ impl Inner {
         self.agents.iter().map(|(name, seen)| (name.clone(), holding(seen))).collect()
     }
 
+    /// What each agent's newest report says of its ways to its peers.
+    pub(crate) fn heard(&self) -> BTreeMap<ApplianceName, Heard> {
+        let heard = |seen: &AgentSeen| Heard {
+            at: seen.received,
+            peers: seen
+                .report
+                .peers
+                .iter()
+                .take(MAX_PATHS)
+                .map(|p| (p.appliance.clone(), p.path, p.up))
+                .collect(),
+        };
+        let known = self.agents.iter().filter(|(_, seen)| !seen.report.peers.is_empty());
+        known.map(|(name, seen)| (name.clone(), heard(seen))).collect()
+    }
+
     /// Keeps the newest report of each declared appliance's agent. Returns whether anything that
     /// a decision may follow from has changed.
     fn take_report(&mut self, report: AgentReport, now: Mono, declared: bool) -> bool {
@@ -206,15 +248,11 @@ impl Inner {
             return false;
         }
         let changed = old.is_none_or(|old| {
-            (old.boot, old.highest, old.holding, old.vips_up, old.revision, &old.faults)
-                != (
-                    report.boot,
-                    report.highest,
-                    report.holding,
-                    report.vips_up,
-                    report.revision,
-                    &report.faults,
-                )
+            let told = |r: &AgentReport| (r.boot, r.highest, r.holding, r.vips_up, r.revision);
+            let ways = |r: &AgentReport| -> Vec<_> {
+                r.peers.iter().map(|p| (p.appliance.clone(), p.path, p.up)).collect()
+            };
+            told(old) != told(&report) || old.faults != report.faults || ways(old) != ways(&report)
         });
         let same =
             |seen: &&AgentSeen| (seen.report.boot, seen.report.revision) == (report.boot, report.revision);

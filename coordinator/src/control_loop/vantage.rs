@@ -36,8 +36,11 @@ pub(crate) async fn run(shared: Arc<Shared>, peers: Peers) {
         {
             seq = seq.saturating_add(1);
             let now = shared.clock.now().mono;
-            let sights = shared.lock().watch.sights(now);
-            let update = VantageUpdate { vantage: shared.node, seq, age_ms: 0, sights };
+            let (sights, paths) = {
+                let watch = &shared.lock().watch;
+                (watch.sights(now), watch.path_sights(now))
+            };
+            let update = VantageUpdate { vantage: shared.node, seq, age_ms: 0, sights, paths };
             if let Err(error) = peers.post(leader, VANTAGE_PATH, &update, DEADLINE).await {
                 debug!(%leader, %error, "could not tell the leader what this vantage sees");
             }

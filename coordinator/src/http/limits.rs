@@ -74,6 +74,7 @@ mod tests {
             bindings: vec![BindingSpec { name: "b".parse().unwrap(), kind }],
             policy: Policy::default(),
             lease: LeaseSpec { ttl: Duration::from_millis(ttl_ms), ..LeaseSpec::default() },
+            path_probes: Vec::new(),
         }
     }
 

@@ -394,6 +394,7 @@ mod tests {
             bindings: Vec::new(),
             policy: Policy::default(),
             lease: LeaseSpec::default(),
+            path_probes: Vec::new(),
         };
         Group::new(spec, 1, WallTime(0))
     }

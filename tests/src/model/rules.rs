@@ -64,6 +64,7 @@ impl Rules {
             bindings: vec![BindingSpec { name: "vip".parse()?, kind: vip }],
             policy: Policy::default(),
             lease: LeaseSpec { ttl, drift_ppm, ..LeaseSpec::default() },
+            path_probes: Vec::new(),
         };
         let group = Group::new(spec, 1, WallTime(0));
         let (answers, starts, releases) = Default::default();

@@ -132,6 +132,7 @@ fn group(
         bindings,
         policy,
         lease: LeaseSpec { ttl, drift_ppm: timings.drift_ppm(), ..LeaseSpec::default() },
+        path_probes: Vec::new(),
     })
 }
 

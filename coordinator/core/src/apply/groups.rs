@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use super::{About, Log, Rejection, reliance};
+use super::{About, Log, Rejection, paths, reliance};
 use crate::event::{EventBody, Level};
 use crate::ids::GroupName;
 use crate::model::{BindingKind, GroupSpec};
@@ -121,6 +121,7 @@ fn declare(state: &mut State, log: &mut Log, spec: &GroupSpec) {
                 group.appliances.insert(appliance.name.clone(), known);
             }
             group.drift.retain(|binding, _| spec.binding(binding).is_some());
+            paths::on_declaration(group, spec, state.time);
             group.spec = spec.clone();
             group.revision = log.index;
             reliance::declared(group);

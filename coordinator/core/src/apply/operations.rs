@@ -1,6 +1,6 @@
 //! Starting an operation: the one place where the active role is granted.
 
-use super::{About, Log, Rejection, fencing, reliance};
+use super::{About, Log, Rejection, fencing, paths, reliance};
 use crate::command::{Actor, OperationKind, StartOperation};
 use crate::event::{EventBody, Level};
 use crate::ids::OperationId;
@@ -113,8 +113,9 @@ fn check_health(group: &Group, start: &StartOperation) -> Result<(), Rejection> 
         return Err(Rejection::TargetNotUp { appliance: start.to.clone() });
     }
     match &group.active {
-        Some(active) if start.kind == OperationKind::Failover && group.verdict(active) != Verdict::Down => {
-            Err(Rejection::ActiveNotDown { appliance: active.clone() })
+        Some(active) if start.kind == OperationKind::Failover => {
+            let dead = group.verdict(active) == Verdict::Down || paths::decides(group);
+            if dead { Ok(()) } else { Err(Rejection::ActiveNotDown { appliance: active.clone() }) }
         }
         _ => Ok(()),
     }
@@ -162,6 +163,7 @@ fn grant(group: &mut Group, log: &mut Log, start: &StartOperation) {
     let id = OperationId(log.index);
     let fence = group.active.clone().filter(|from| fencing::due_at_start(group, start.kind, from));
     supersede(group, log);
+    paths::on_move(group, start.kind);
     let from = group.active.replace(start.to.clone());
     if let Some(from) = &from {
         // While anyone else was unreleased, `from` was never granted the lease: it waited (see
@@ -201,6 +203,7 @@ fn grant(group: &mut Group, log: &mut Log, start: &StartOperation) {
         started: log.at,
         ended: None,
         released: None,
+        traffic: None,
         steps: group.spec.bindings.iter().map(|b| step(&b.name)).collect(),
     };
     let body = EventBody::OperationStarted {

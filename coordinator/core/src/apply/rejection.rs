@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::ids::{ApplianceName, BindingName, GroupName, OperationId, Token};
 use crate::reason::Span;
+use crate::state::HeartbeatPath;
 use crate::validate::SpecFault;
 
 /// Why a command changed nothing.
@@ -253,6 +254,31 @@ pub enum Rejection {
         /// Whether it has the active role.
         active: bool,
     },
+    /// The group watches no path.
+    #[error("group {group} has no path probes")]
+    NoPathProbes {
+        /// The group.
+        group: GroupName,
+    },
+    /// It cannot be settled (any more) whether traffic passes after this operation.
+    #[error(
+        "operation {operation} of group {group} is not the newest completed one, or it was settled before \
+         whether traffic passes, or its time is not over"
+    )]
+    TrafficNotOpen {
+        /// The group.
+        group: GroupName,
+        /// As asked.
+        operation: OperationId,
+    },
+    /// No such way between agents.
+    #[error("group {group} declares no address number {} of {} for {}", path.path, path.to, path.from)]
+    UnknownHeartbeat {
+        /// The group.
+        group: GroupName,
+        /// As asked.
+        path: HeartbeatPath,
+    },
     /// The log has held commands before.
     #[error(
         "the cluster has a history already, and the configuration file seeds an empty one only: declare \
@@ -298,6 +324,9 @@ impl Rejection {
             Rejection::FencingFirst { .. } => "fencing-first",
             Rejection::OperatorsOnly { .. } => "operators-only",
             Rejection::NotAwaited { .. } => "not-awaited",
+            Rejection::NoPathProbes { .. } => "no-path-probes",
+            Rejection::TrafficNotOpen { .. } => "traffic-not-open",
+            Rejection::UnknownHeartbeat { .. } => "unknown-heartbeat",
             Rejection::AlreadySeeded => "already-seeded",
         }
     }

@@ -16,6 +16,9 @@ pub(super) fn consider(view: &View<'_>, plan: &mut Plan, active: &ApplianceName)
     if let Some(reason) = not_by_itself(view) {
         return plan.because(reason);
     }
+    if group.appliances.get(preferred).is_some_and(|known| known.path_failed) {
+        return plan.because(Reason::PathFailedThere { appliance: preferred.clone() });
+    }
     if group.in_maintenance(preferred) {
         return plan.because(Reason::StandbyInMaintenance { appliance: preferred.clone() });
     }

@@ -11,6 +11,7 @@ use crate::model::Trigger;
 use crate::observe::Verdict;
 use crate::reason::Reason;
 use crate::state::Ending;
+use crate::time::WallTime;
 
 /// A group at rest.
 pub(super) fn consider(view: &View<'_>, plan: &mut Plan, active: &ApplianceName) {
@@ -22,15 +23,43 @@ pub(super) fn consider(view: &View<'_>, plan: &mut Plan, active: &ApplianceName)
             plan.hold(reason);
             return;
         }
-        return replace(view, plan, active, None);
+        return replace(view, plan, active, view.since(active), None);
     }
     if view.certainly(active, Verdict::Up) {
         plan.no_hold();
         plan.because(Reason::ActiveUp { appliance: active.clone() });
+        if path_down(view, active).is_some_and(|down| leave_for_the_path(view, plan, active, down)) {
+            return;
+        }
         return failback::consider(view, plan, active);
     }
     // Nothing follows from what is not known. A hold stands until the active is known to be up.
     plan.because(view.why(active));
+}
+
+/// The path through `active` is certainly down.
+fn path_down(view: &View<'_>, active: &ApplianceName) -> Option<Reason> {
+    let seen = &view.path()?.seen;
+    let (appliance, vantages, of) = (active.clone(), seen.vantages_agreeing, seen.of);
+    let certain = seen.verdict == Verdict::Down && view.group.path.verdict == Verdict::Down;
+    certain.then_some(Reason::PathDown { appliance, vantages, of })
+}
+
+/// The active appliance lives, and nothing gets through it. Returns whether that is a reason to
+/// leave it, and then does what can be done.
+fn leave_for_the_path(view: &View<'_>, plan: &mut Plan, active: &ApplianceName, down: Reason) -> bool {
+    plan.because(down);
+    if !view.group.spec.policy.path_decides {
+        return false;
+    }
+    if view.group.path.down_before_move {
+        let reason = Reason::PathDownBeforeMove { appliance: active.clone() };
+        plan.because(reason.clone());
+        plan.hold(reason);
+        return false;
+    }
+    replace(view, plan, active, view.group.path.since, None);
+    true
 }
 
 /// Whether the newest move was forced onto an appliance that has been down ever since before it:
@@ -44,16 +73,17 @@ fn forced_onto_dead(view: &View<'_>, active: &ApplianceName) -> bool {
     })
 }
 
-/// Moves away from `dead`, which has the active role and is certainly down, if that is allowed
-/// and there is somewhere to go.
+/// Moves away from `dead`, which has the active role and has certainly been down `since` then, if
+/// that is allowed and there is somewhere to go.
 pub(super) fn replace(
     view: &View<'_>,
     plan: &mut Plan,
     dead: &ApplianceName,
+    since: WallTime,
     supersedes: Option<OperationId>,
 ) {
     let policy = &view.group.spec.policy;
-    if let Some(left) = view.remaining(view.since(dead), policy.failover_wait) {
+    if let Some(left) = view.remaining(since, policy.failover_wait) {
         let reason = Reason::WaitingToFailOver { appliance: dead.clone(), remaining_ms: millis(left) };
         return plan.wait(left, reason);
     }
@@ -118,6 +148,7 @@ fn choose<'a>(view: &View<'a>, plan: &mut Plan, dead: &ApplianceName) -> Option<
     let telling = unfit.iter().find(|r| !matches!(r, Reason::StandbyDown { .. })).cloned();
     unfit.into_iter().for_each(|reason| plan.because(reason));
     if !open {
+        let all_down = all_down && view.group.verdict(dead) == Verdict::Down;
         let hold = if all_down { Reason::BothDown } else { telling.unwrap_or(Reason::NoStandby) };
         if all_down {
             plan.because(hold.clone());

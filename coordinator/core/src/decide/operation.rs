@@ -15,7 +15,7 @@ pub(super) fn watch(view: &View<'_>, plan: &mut Plan, running: &Operation) {
     if running.kind != OperationKind::ForcedSwitchover && view.certainly(&running.to, Verdict::Down) {
         plan.because(Reason::OperationTargetDown { operation, to });
         plan.because(view.why(&running.to));
-        return failover::replace(view, plan, &running.to, Some(operation));
+        return failover::replace(view, plan, &running.to, view.since(&running.to), Some(operation));
     }
     let failing = fencing(view, plan);
     let limit = view.group.spec.policy.operation_timeout;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::Observations;
 use crate::ids::ApplianceName;
-use crate::observe::{Evidence, GroupVerdict, Verdict, changes_at, group_verdict};
+use crate::observe::{Evidence, GroupVerdict, PathVerdict, Verdict, changes_at, group_verdict, path_verdict};
 use crate::reason::Reason;
 use crate::state::{Group, State};
 use crate::time::{Mono, Now, WallTime};
@@ -16,6 +16,7 @@ pub(super) struct View<'a> {
     pub(super) time: WallTime,
     pub(super) now: Mono,
     observed: BTreeMap<&'a ApplianceName, GroupVerdict>,
+    path: Option<PathVerdict>,
     /// When the next report goes out of date.
     expiry: Option<Mono>,
 }
@@ -24,18 +25,27 @@ impl<'a> View<'a> {
     pub(super) fn new(state: &State, group: &'a Group, observations: &Observations, now: Now) -> Self {
         let freshness = group.spec.policy.freshness;
         let verdict = |name| group_verdict(observations, name, now.mono, freshness);
+        let watched = group.operation.is_none() && !group.spec.path_probes.is_empty();
+        let path = |active| path_verdict(observations, group, active, now.mono, freshness);
         let reports = observations.voting().flat_map(|(_, r)| changes_at(r, freshness));
         View {
             group,
             time: now.wall.max(state.time),
             now: now.mono,
             observed: group.spec.appliances.iter().map(|a| (&a.name, verdict(&a.name))).collect(),
+            path: group.active.as_ref().filter(|_| watched).map(path),
             expiry: reports.filter(|at| *at > now.mono).min(),
         }
     }
 
     pub(super) fn observed(&self) -> impl Iterator<Item = (&'a ApplianceName, &GroupVerdict)> {
         self.observed.iter().map(|(name, verdict)| (*name, verdict))
+    }
+
+    /// What is seen of the path through the active appliance; `None` where there is no path to
+    /// watch.
+    pub(super) fn path(&self) -> Option<&PathVerdict> {
+        self.path.as_ref()
     }
 
     /// Whether the log and the present observation agree that it is `verdict`.
@@ -58,10 +68,12 @@ impl<'a> View<'a> {
         }
     }
 
-    /// What every vantage says of every appliance, in order of preference.
+    /// What every vantage says of every appliance, in order of preference, and of the path if it
+    /// is down.
     pub(super) fn evidence(&self) -> Vec<Evidence> {
         let order = self.group.spec.appliances.iter().filter_map(|a| self.observed.get(&a.name));
-        order.flat_map(|v| v.evidence.iter().cloned()).collect()
+        let path = self.path.iter().map(|path| &path.seen).filter(|seen| seen.verdict == Verdict::Down);
+        order.chain(path).flat_map(|v| v.evidence.iter().cloned()).collect()
     }
 
     /// Since when the recorded verdict on an appliance stands.

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::{Sight, Verdict};
-use crate::ids::ApplianceName;
+use super::{PathSight, Sight, Verdict};
+use crate::ids::{ApplianceName, GroupName};
 use crate::time::Mono;
 
 /// One vantage's report, as the leader holds it.
@@ -16,6 +16,7 @@ pub struct VantageReport {
     /// as at least as old as it is.
     pub about: Mono,
     sights: BTreeMap<ApplianceName, Sight>,
+    paths: BTreeMap<GroupName, PathSight>,
     nothing_up: bool,
 }
 
@@ -24,7 +25,12 @@ impl VantageReport {
     pub fn new(about: Mono, sights: impl IntoIterator<Item = Sight>) -> VantageReport {
         let sights: BTreeMap<_, _> = sights.into_iter().map(|s| (s.appliance.clone(), s)).collect();
         let nothing_up = sights.len() >= 2 && sights.values().all(|s| s.verdict != Verdict::Up);
-        VantageReport { about, sights, nothing_up }
+        VantageReport { about, sights, paths: BTreeMap::new(), nothing_up }
+    }
+
+    /// The same report with what is seen of paths.
+    pub fn with_paths(self, paths: impl IntoIterator<Item = PathSight>) -> VantageReport {
+        VantageReport { paths: paths.into_iter().map(|p| (p.group.clone(), p)).collect(), ..self }
     }
 
     /// Whether this vantage sees none of several appliances up: either it is cut off, or they
@@ -43,8 +49,13 @@ impl VantageReport {
         self.sights.values()
     }
 
+    /// What it sees of the path through a group's active appliance, if anything.
+    pub fn path(&self, group: &GroupName) -> Option<&PathSight> {
+        self.paths.get(group)
+    }
+
     /// Whether it says the same as `other`, whenever either was made.
     pub fn says_the_same(&self, other: &VantageReport) -> bool {
-        self.sights == other.sights
+        self.sights == other.sights && self.paths == other.paths
     }
 }

@@ -5,6 +5,33 @@ use crate::model::ProbeSpec;
 use crate::text::clip;
 use crate::time::Mono;
 
+/// How one sample ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// As it should be.
+    Pass,
+    /// A heartbeat that is as it should be, and that another appliance relayed.
+    Relayed,
+    /// Something answered, and not as it should.
+    Fail,
+    /// Nothing answered.
+    Silent,
+}
+
+impl Outcome {
+    /// Whether it speaks for what was probed.
+    pub fn passes(self) -> bool {
+        matches!(self, Outcome::Pass | Outcome::Relayed)
+    }
+}
+
+impl From<bool> for Outcome {
+    /// Passed, or answered as it should not.
+    fn from(pass: bool) -> Self {
+        if pass { Outcome::Pass } else { Outcome::Fail }
+    }
+}
+
 /// Turns the samples of one probe into a verdict, with rise and fall thresholds.
 ///
 /// Unknown until `rise` passes or `fall` failures came in a row, and again once no sample has
@@ -15,7 +42,7 @@ pub struct ProbeTrack {
     verdict: Verdict,
     /// Equal samples in a row up to now.
     streak: u32,
-    passing: bool,
+    outcome: Outcome,
     newest: Option<Mono>,
     last_pass: Option<Mono>,
     /// The first failure of the present row of them.
@@ -30,7 +57,7 @@ impl ProbeTrack {
             spec,
             verdict: Verdict::Unknown,
             streak: 0,
-            passing: false,
+            outcome: Outcome::Silent,
             newest: None,
             last_pass: None,
             failing_since: None,
@@ -42,18 +69,20 @@ impl ProbeTrack {
     ///
     /// `detail` is the result in words, for instance `connection refused`. A sample older than
     /// one already taken in is passed over: attempts may end out of order.
-    pub fn feed(&mut self, pass: bool, detail: &str, now: Mono) -> Option<Verdict> {
+    pub fn feed(&mut self, outcome: impl Into<Outcome>, detail: &str, now: Mono) -> Option<Verdict> {
         if self.newest.is_some_and(|newest| now < newest) {
             return None;
         }
+        let outcome = outcome.into();
+        let pass = outcome.passes();
         let before = self.verdict(now);
         if self.is_stale(now) {
             self.verdict = Verdict::Unknown;
             self.streak = 0;
             self.failing_since = None;
         }
-        self.streak = if self.passing == pass { self.streak.saturating_add(1) } else { 1 };
-        self.passing = pass;
+        self.streak = if self.outcome.passes() == pass { self.streak.saturating_add(1) } else { 1 };
+        self.outcome = outcome;
         self.newest = Some(now);
         self.detail = clip(detail);
         if pass {
@@ -84,6 +113,11 @@ impl ProbeTrack {
     /// The probe that is tracked.
     pub fn spec(&self) -> &ProbeSpec {
         &self.spec
+    }
+
+    /// How the newest sample ended; silent before the first.
+    pub fn outcome(&self) -> Outcome {
+        self.outcome
     }
 
     /// The newest sample that passed.

@@ -1,19 +1,34 @@
-//! One vantage's own view: a track per declared probe, combined per appliance.
+//! One vantage's own view: a track per declared probe, combined per appliance and per path.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
-use super::{ProbeTrack, Sight, Verdict};
-use crate::ids::{ApplianceName, ProbeName};
-use crate::model::{ApplianceSpec, ProbeSpec};
+use super::finding::{Finding, Tracks, of_appliance};
+use super::paths::{Paths, renewed, told};
+use super::{Outcome, PathSight, ProbeTrack, Sight, VantageReport, Verdict};
+use crate::ids::{ApplianceName, GroupName, ProbeName, Token};
 use crate::state::State;
 use crate::time::Mono;
 
 /// What this coordinator watches, and what it has seen.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Watch {
-    appliances: BTreeMap<ApplianceName, BTreeMap<ProbeName, ProbeTrack>>,
+    appliances: BTreeMap<ApplianceName, Watched>,
+    paths: Paths,
     /// The verdicts after the newest sample.
-    told: BTreeMap<ApplianceName, Verdict>,
+    told: Told,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Watched {
+    own: IpAddr,
+    tracks: Tracks,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Told {
+    appliances: BTreeMap<ApplianceName, Verdict>,
+    paths: BTreeMap<GroupName, (Token, Verdict, bool)>,
 }
 
 impl Watch {
@@ -22,15 +37,17 @@ impl Watch {
         Watch::default()
     }
 
-    /// Follows the declarations in `state`. What is unchanged keeps what it has seen; a changed
-    /// probe begins anew.
+    /// Follows the declarations in `state`, and the grants. What is unchanged keeps what it has
+    /// seen; a changed probe begins anew, and so does every probe of a path after a move.
     pub fn declare(&mut self, state: &State) {
         let declared = state.groups.values().flat_map(|g| &g.spec.appliances);
         let mut before = std::mem::take(&mut self.appliances);
         for appliance in declared {
-            let tracks = before.remove(&appliance.name).unwrap_or_default();
-            self.appliances.insert(appliance.name.clone(), renewed(tracks, appliance));
+            let known = before.remove(&appliance.name).filter(|known| known.own == appliance.address);
+            let tracks = renewed(known.map(|known| known.tracks).unwrap_or_default(), &appliance.probes);
+            self.appliances.insert(appliance.name.clone(), Watched { own: appliance.address, tracks });
         }
+        self.paths.declare(state.groups.values());
     }
 
     /// Takes in a sample that ended at `now`, and returns whether any of the
@@ -40,24 +57,58 @@ impl Watch {
         &mut self,
         appliance: &ApplianceName,
         probe: &ProbeName,
-        pass: bool,
+        outcome: impl Into<Outcome>,
         detail: impl AsRef<str>,
         now: Mono,
     ) -> bool {
-        let Some(track) = self.appliances.get_mut(appliance).and_then(|tracks| tracks.get_mut(probe)) else {
+        let watched = self.appliances.get_mut(appliance);
+        let Some(track) = watched.and_then(|watched| watched.tracks.get_mut(probe)) else {
             return false;
         };
-        track.feed(pass, detail.as_ref(), now);
-        // One appliance's sample may settle another's verdict, so all are compared.
-        let sights = self.sights(now);
-        let verdicts = sights.into_iter().map(|s| (s.appliance, s.verdict)).collect();
-        let before = std::mem::replace(&mut self.told, verdicts);
+        track.feed(outcome, detail.as_ref(), now);
+        self.is_news(now)
+    }
+
+    /// The grant under which a sample of a group's path that begins now will count; `None` while
+    /// there is no path to watch.
+    pub fn path_token(&self, group: &GroupName) -> Option<Token> {
+        self.paths.token(group)
+    }
+
+    /// Like [`feed`](Watch::feed), for a sample of a path that began under the grant
+    /// `begun_under`. One that began before a move, or during it, says nothing of the path after
+    /// it and is passed over.
+    pub fn feed_path(
+        &mut self,
+        group: &GroupName,
+        probe: &ProbeName,
+        begun_under: Token,
+        sample: (Outcome, &str),
+        now: Mono,
+    ) -> bool {
+        self.paths.feed(group, probe, begun_under, sample, now);
+        self.is_news(now)
+    }
+
+    /// One sample may settle the verdict on something else, so all are compared.
+    fn is_news(&mut self, now: Mono) -> bool {
+        let (sights, paths) = (self.sights(now), self.path_sights(now));
+        let new = Told {
+            appliances: sights.into_iter().map(|s| (s.appliance, s.verdict)).collect(),
+            paths: paths.into_iter().map(|p| (p.group.clone(), told(&p))).collect(),
+        };
+        let before = std::mem::replace(&mut self.told, new);
         before != self.told
     }
 
-    /// Every probe that is watched.
+    /// Every probe of an appliance that is watched.
     pub fn probes(&self) -> impl Iterator<Item = (&ApplianceName, &ProbeTrack)> {
-        self.appliances.iter().flat_map(|(name, tracks)| tracks.values().map(move |t| (name, t)))
+        self.appliances.iter().flat_map(|(name, w)| w.tracks.values().map(move |t| (name, t)))
+    }
+
+    /// Everything that this vantage says, as of `now`.
+    pub fn report(&self, now: Mono) -> VantageReport {
+        VantageReport::new(now, self.sights(now)).with_paths(self.path_sights(now))
     }
 
     /// What this vantage says of each appliance: up when all its probes are up, down when any is
@@ -67,8 +118,12 @@ impl Watch {
     /// started takes nothing back. So is one that fails while no other appliance has answered
     /// since it began to, until that one answers or fails as well: a vantage that is being cut
     /// off loses its appliances one by one, and none of these is a finding.
+    ///
+    /// An appliance whose own address is silent is up all the same while its heartbeat comes in by
+    /// way of another appliance: its management path is down, and nothing else.
     pub fn sights(&self, now: Mono) -> Vec<Sight> {
-        let raw: BTreeMap<_, _> = self.appliances.iter().map(|(n, t)| (n, combined(t, now))).collect();
+        let found = self.appliances.iter().map(|(name, w)| (name, of_appliance(&w.tracks, w.own, now)));
+        let raw: BTreeMap<_, _> = found.collect();
         let sound = |name: &ApplianceName, finding: &Finding| match finding {
             Finding::Undecided => false,
             Finding::Up(_) | Finding::Stale(_) => true,
@@ -83,53 +138,14 @@ impl Watch {
         raw.iter().filter(|(name, finding)| sound(name, finding)).map(|(n, f)| f.sight(n)).collect()
     }
 
+    /// What this vantage says of the path through each active appliance; nothing of a path that
+    /// has neither got through yet nor failed for good.
+    pub fn path_sights(&self, now: Mono) -> Vec<PathSight> {
+        self.paths.sights(now, |since| self.appliances.keys().any(|name| self.answered_since(name, since)))
+    }
+
     fn answered_since(&self, appliance: &ApplianceName, since: Mono) -> bool {
-        let tracks = self.appliances.get(appliance).into_iter().flatten();
-        tracks.filter_map(|(_, t)| t.last_pass()).any(|at| at >= since)
-    }
-}
-
-fn renewed(
-    mut before: BTreeMap<ProbeName, ProbeTrack>,
-    appliance: &ApplianceSpec,
-) -> BTreeMap<ProbeName, ProbeTrack> {
-    let kept = |spec: &ProbeSpec| {
-        let same = before.remove(&spec.name).filter(|track| track.spec() == spec);
-        (spec.name.clone(), same.unwrap_or_else(|| ProbeTrack::new(spec.clone())))
-    };
-    appliance.probes.iter().map(kept).collect()
-}
-
-/// What the probes of one appliance say together.
-enum Finding {
-    Undecided,
-    Up(String),
-    Down { since: Mono, detail: String },
-    Stale(String),
-}
-
-impl Finding {
-    fn sight(&self, appliance: &ApplianceName) -> Sight {
-        let (verdict, detail) = match self {
-            Finding::Up(detail) => (Verdict::Up, detail.clone()),
-            Finding::Down { detail, .. } => (Verdict::Down, detail.clone()),
-            Finding::Stale(detail) => (Verdict::Unknown, detail.clone()),
-            Finding::Undecided => (Verdict::Unknown, String::new()),
-        };
-        Sight { appliance: appliance.clone(), verdict, detail }
-    }
-}
-
-fn combined(tracks: &BTreeMap<ProbeName, ProbeTrack>, now: Mono) -> Finding {
-    let in_state = |v: Verdict| tracks.values().filter(move |t| t.verdict(now) == v);
-    if let Some(down) = in_state(Verdict::Down).next() {
-        return Finding::Down { since: down.failing_since().unwrap_or(now), detail: down.describe() };
-    }
-    if let Some(stale) = tracks.values().find(|t| t.is_stale(now)) {
-        return Finding::Stale(format!("{}: no sample for too long", stale.spec().kind));
-    }
-    match tracks.values().next() {
-        Some(first) if in_state(Verdict::Up).count() == tracks.len() => Finding::Up(first.describe()),
-        _ => Finding::Undecided,
+        let tracks = self.appliances.get(appliance).into_iter().flat_map(|w| w.tracks.values());
+        tracks.filter_map(ProbeTrack::last_pass).any(|at| at >= since)
     }
 }

@@ -45,6 +45,12 @@ pub(crate) fn probe() -> ProbeSpec {
     }
 }
 
+/// A TCP probe.
+pub(crate) fn tcp(name: &str, address: &str) -> ProbeSpec {
+    let kind = ProbeKind::Tcp { address: address.parse().expect("an address") };
+    ProbeSpec { name: ProbeName::new(name).expect("a probe's name"), kind, ..probe() }
+}
+
 /// A group of appliances `10.0.0.1` and following, with one binding per kind named. The kinds are
 /// `vip`, `public-ip` and `route`, and each binding is named after its kind.
 pub(crate) fn group(name: &str, appliances: &[&str], kinds: &[&str]) -> GroupSpec {
@@ -85,6 +91,7 @@ pub(crate) fn group(name: &str, appliances: &[&str], kinds: &[&str]) -> GroupSpe
         bindings: kinds.iter().map(|k| BindingSpec { name: binding(k), kind: kind(k) }).collect(),
         policy: Policy::default(),
         lease: LeaseSpec::default(),
+        path_probes: Vec::new(),
     }
 }
 

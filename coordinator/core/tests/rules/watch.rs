@@ -1,11 +1,11 @@
 //! One vantage: from samples to what it says.
 
 use coordinator_core::model::ProbeSpec;
-use coordinator_core::observe::{ProbeTrack, Verdict, Watch};
+use coordinator_core::observe::{Outcome, ProbeTrack, Verdict, Watch};
 use coordinator_core::state::State;
 use coordinator_core::time::Mono;
 
-use crate::common::{appliance, probe};
+use crate::common::{appliance, probe, tcp};
 use crate::operations::active_pair;
 
 /// The samples, one per interval of 200 ms, and the verdict after each: `+` passes, `-` fails,
@@ -113,6 +113,54 @@ fn a_probe_that_stopped_running_is_said_to_be_unknown() {
     let (mut watch, _) = watch();
     both_up(&mut watch);
     assert_eq!(said(&watch, 5_000), "fw-a unknown, fw-b unknown");
+}
+
+/// What nothing answers on the own address of an appliance means while its heartbeat is relayed:
+/// `P` passes, `F` fails with an answer, `S` is silent, `R` is relayed.
+#[test]
+fn a_relayed_heartbeat_overrules_silence_and_nothing_else() {
+    for (heartbeat, own, other, expected) in [
+        ('R', 'S', 'P', "up"),
+        ('R', 'P', 'P', "up"),
+        // The agent hears nothing amiss, and comes by its own way: nothing says that the link is dead.
+        ('P', 'S', 'P', "down"),
+        // An answer came from the appliance itself.
+        ('R', 'F', 'P', "down"),
+        // Another address is not the management path.
+        ('R', 'S', 'S', "down"),
+        ('R', 'P', 'S', "down"),
+        // What the agent says of itself overrules what passes.
+        ('F', 'P', 'P', "down"),
+        ('F', 'S', 'P', "down"),
+        ('S', 'S', 'P', "down"),
+    ] {
+        let mut state = active_pair(&["vip"]).state;
+        for group in state.groups.values_mut() {
+            let probes = [tcp("own", "10.0.0.1:22"), tcp("other", "192.0.2.1:22")];
+            group.spec.appliances[0].probes.extend(probes);
+        }
+        let mut watch = Watch::new();
+        watch.declare(&state);
+        for at in [0, 200] {
+            for (name, letter) in [("alive", heartbeat), ("own", own), ("other", other)] {
+                let outcome = match letter {
+                    'P' => Outcome::Pass,
+                    'F' => Outcome::Fail,
+                    'S' => Outcome::Silent,
+                    _ => Outcome::Relayed,
+                };
+                let probe = name.parse().expect("a name");
+                watch.feed(&appliance("fw-a"), &probe, outcome, "so", Mono::from_millis(at));
+            }
+            sample(&mut watch, "fw-b", true, at);
+        }
+        let told = format!("fw-a {expected}, fw-b up");
+        assert_eq!(said(&watch, 200), told, "{heartbeat}{own}{other}");
+        if (heartbeat, own, other) == ('R', 'S', 'P') {
+            let sights = watch.sights(Mono::from_millis(200));
+            assert!(sights[0].detail.starts_with("management path down"), "{}", sights[0].detail);
+        }
+    }
 }
 
 fn watch() -> (Watch, State) {

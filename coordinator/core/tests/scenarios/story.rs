@@ -5,6 +5,9 @@
 //! | `group NAME APPLIANCE.. KIND.. [key=value..]` | an operator declares a group |
 //! | `at TIME` | the clock moves on; every vantage that is not silent reports again |
 //! | `see [N..] (APPLIANCE VERDICT)..` | these vantages, or all, see this from now on |
+//! | `path [N..] VERDICT\|through` | these vantages see this of the path; `through`: one sample passed |
+//! | `probe [N..] APPLIANCE tcp\|alive OUTCOME` | two samples of a probe, from which a vantage concludes |
+//! | `heartbeat FROM TO NUMBER up\|down` | an agent reports this of a way to a peer |
 //! | `silent N..`, `heard N..` | these vantages' reports stop, and come again |
 //! | `leader N` | another leader: it has the log and no reports |
 //! | `no leader` | nobody decides; what the vantages see is lost |
@@ -27,14 +30,15 @@ use coordinator_core::command::{
 };
 use coordinator_core::decide::{MoveRequest, Observations, admit, decide};
 use coordinator_core::event::Event;
-use coordinator_core::ids::{ApplianceName, NodeId};
+use coordinator_core::heartbeats::{self, Heard};
+use coordinator_core::ids::{ApplianceName, NodeId, ProbeName, Token};
 use coordinator_core::model::{Fencing, GroupSpec, QuorumLoss, Trigger};
-use coordinator_core::observe::{Sight, VantageReport, Verdict};
+use coordinator_core::observe::{Outcome, PathSight, Sight, VantageReport, Verdict, Watch};
 use coordinator_core::reason::Reason;
 use coordinator_core::state::Group;
 use coordinator_core::time::{Mono, Now};
 
-use crate::common::{self, Log, appliance, binding, group};
+use crate::common::{self, Log, appliance, binding, group, tcp};
 use crate::trace;
 
 type Trace = Result<Vec<String>, String>;
@@ -47,6 +51,11 @@ pub(crate) struct Story {
     leader: Option<NodeId>,
     /// What each vantage sees.
     views: BTreeMap<NodeId, BTreeMap<ApplianceName, Verdict>>,
+    /// What each vantage concluded from samples; this goes before what it sees.
+    watches: BTreeMap<NodeId, Watch>,
+    /// What each vantage sees of the path, and under which grant.
+    paths: BTreeMap<NodeId, (Token, Verdict, bool)>,
+    heard: BTreeMap<ApplianceName, Heard>,
     silent: BTreeSet<NodeId>,
     /// What the leader has.
     observations: Observations,
@@ -61,6 +70,9 @@ impl Default for Story {
             log: Log::default(),
             leader: Some(NodeId(1)),
             views: vantages.iter().map(|v| (*v, BTreeMap::new())).collect(),
+            watches: vantages.iter().map(|v| (*v, Watch::new())).collect(),
+            paths: BTreeMap::new(),
+            heard: BTreeMap::new(),
             silent: BTreeSet::new(),
             observations: Observations { vantages, reports: BTreeMap::new() },
             last_reasons: Vec::new(),
@@ -92,6 +104,9 @@ impl Story {
                 Ok(Vec::new())
             }
             ["see", rest @ ..] => self.see(rest),
+            ["path", rest @ ..] => self.see_path(rest),
+            ["probe", rest @ ..] => self.probe(rest),
+            ["heartbeat", from, to, path, state] => self.hear(from, to, path, state),
             ["silent", nodes @ ..] => {
                 self.silent.extend(node_ids(nodes)?);
                 Ok(Vec::new())
@@ -184,9 +199,7 @@ impl Story {
     }
 
     fn see(&mut self, words: &[&str]) -> Trace {
-        let numbers = words.iter().take_while(|w| w.parse::<u64>().is_ok()).count();
-        let (who, what) = words.split_at(numbers);
-        let who = if who.is_empty() { self.views.keys().copied().collect() } else { node_ids(who)? };
+        let (who, what) = self.vantages(words)?;
         for pair in what.chunks(2) {
             let [name, verdict] = pair else { return Err("an appliance without a verdict".to_owned()) };
             for node in &who {
@@ -198,19 +211,83 @@ impl Story {
         Ok(Vec::new())
     }
 
+    /// The vantages that are named first, or all, and the rest of the words.
+    fn vantages<'a>(&self, words: &'a [&'a str]) -> Result<(Vec<NodeId>, &'a [&'a str]), String> {
+        let numbers = words.iter().take_while(|w| w.parse::<u64>().is_ok()).count();
+        let (who, what) = words.split_at(numbers);
+        let who = if who.is_empty() { self.views.keys().copied().collect() } else { node_ids(who)? };
+        Ok((who, what))
+    }
+
+    fn see_path(&mut self, words: &[&str]) -> Trace {
+        let (who, what) = self.vantages(words)?;
+        let token = self.group()?.token;
+        let [word] = what else { return Err("the path is one thing".to_owned()) };
+        let through = *word == "through";
+        let verdict = if through { Verdict::Unknown } else { verdict_of(word)? };
+        let passed = through || verdict == Verdict::Up;
+        self.paths.extend(who.into_iter().map(|node| (node, (token, verdict, passed))));
+        self.report();
+        Ok(Vec::new())
+    }
+
+    fn probe(&mut self, words: &[&str]) -> Trace {
+        let (who, what) = self.vantages(words)?;
+        let [name, probe, outcome] = what else { return Err("an appliance, a probe, an outcome".to_owned()) };
+        let (outcome, detail) = match *outcome {
+            "pass" => (Outcome::Pass, "answers"),
+            "relayed" => (Outcome::Relayed, "reports through its peer"),
+            "fail" if *probe == "alive" => (Outcome::Fail, "eth1 has no carrier"),
+            "fail" => (Outcome::Fail, "connection refused"),
+            "silent" => (Outcome::Silent, "no answer"),
+            other => return Err(format!("{other} is no outcome")),
+        };
+        let probe = ProbeName::new(*probe).map_err(|e| e.to_string())?;
+        let now = self.now().mono;
+        for (_, watch) in self.watches.iter_mut().filter(|(node, _)| who.contains(node)) {
+            watch.declare(&self.log.state);
+            for _ in 0..2 {
+                watch.feed(&appliance(name), &probe, outcome, detail, now);
+            }
+        }
+        self.report();
+        Ok(Vec::new())
+    }
+
+    fn hear(&mut self, from: &str, to: &str, path: &str, state: &str) -> Trace {
+        let path: u8 = path.parse().map_err(|_| "a way is a number")?;
+        let at = self.now().mono;
+        let heard = self.heard.entry(appliance(from)).or_insert(Heard { at, peers: Vec::new() });
+        heard.at = at;
+        heard.peers.retain(|(peer, number, _)| (peer.as_str(), *number) != (to, path));
+        heard.peers.push((appliance(to), path, state == "up"));
+        Ok(Vec::new())
+    }
+
     /// Every vantage that is not silent reports to the leader.
     fn report(&mut self) {
         if self.leader.is_none() {
             return;
         }
         let about = self.now().mono;
+        let group = self.group().ok().map(|group| group.spec.name.clone());
         for (node, view) in self.views.iter().filter(|(node, _)| !self.silent.contains(node)) {
             let sight = |(name, verdict): (&ApplianceName, &Verdict)| Sight {
                 appliance: name.clone(),
                 verdict: *verdict,
                 detail: format!("vantage {node} says {verdict}"),
             };
-            let report = VantageReport::new(about, view.iter().map(sight));
+            let concluded = self.watches.get(node).map(|watch| watch.sights(about)).unwrap_or_default();
+            let sights = view.iter().map(sight).chain(concluded);
+            let path = |(token, verdict, passed): (Token, Verdict, bool)| PathSight {
+                group: group.clone().expect("a path belongs to a group"),
+                token,
+                verdict,
+                passed,
+                detail: format!("vantage {node} says {verdict}"),
+            };
+            let paths = self.paths.get(node).copied().map(path);
+            let report = VantageReport::new(about, sights).with_paths(paths);
             self.observations.reports.insert(*node, report);
         }
     }
@@ -270,7 +347,9 @@ impl Story {
             if let Some(wakeup) = decision.next_wakeup.filter(|at| *at <= self.now().mono) {
                 return Err(format!("the next wake-up, {wakeup}, is not in the future"));
             }
-            if decision.propose.is_empty() {
+            let mut propose = decision.propose;
+            propose.extend(heartbeats::due(&self.log.state, &self.heard, self.now()));
+            if propose.is_empty() {
                 let reasons: Vec<_> = decision.reasons.into_values().flatten().collect();
                 if reasons != self.last_reasons {
                     out.extend(reasons.iter().map(|r| format!("because: {r}")));
@@ -278,7 +357,7 @@ impl Story {
                 }
                 return Ok(());
             }
-            for body in decision.propose {
+            for body in propose {
                 out.push(trace::proposal(&body));
                 out.extend(self.record(body));
             }
@@ -321,6 +400,21 @@ fn set(spec: &mut GroupSpec, key: &str, value: &str) -> Result<(), String> {
         "stabilisation" => policy.stabilisation = time_of(value)?,
         "flap-moves" => policy.flap_moves = value.parse().map_err(|_| "flap-moves is a number")?,
         "flap-window" => policy.flap_window = time_of(value)?,
+        "path" => {
+            policy.path_decides = value == "decides";
+            spec.path_probes = vec![tcp("through", "10.0.0.100:443")];
+        }
+        "also" => {
+            for appliance in &mut spec.appliances {
+                appliance.probes.push(tcp(value, &format!("{}:22", appliance.address)));
+            }
+        }
+        "ways" => {
+            for (number, appliance) in (1..).zip(&mut spec.appliances) {
+                let direct = std::net::IpAddr::from([192, 168, 0, number]);
+                appliance.peer = vec![(appliance.address, 7403).into(), (direct, 7403).into()];
+            }
+        }
         "time-limit" => policy.operation_timeout = time_of(value)?,
         "freshness" => policy.freshness = time_of(value)?,
         other => return Err(format!("{other} is no option")),

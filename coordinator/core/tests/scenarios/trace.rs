@@ -14,6 +14,14 @@ pub(crate) fn proposal(body: &CommandBody) -> String {
             let instead = supersedes.map(|id| format!(" instead of operation {id}")).unwrap_or_default();
             format!("propose: {} to {to} on token {expected}{instead}", kind.word())
         }
+        CommandBody::RecordPath { verdict, .. } => format!("propose: record that the path is {verdict}"),
+        CommandBody::RecordTraffic { operation, .. } => {
+            format!("propose: settle whether traffic passes after operation {operation}")
+        }
+        CommandBody::RecordHeartbeat { path, up, .. } => {
+            let state = if *up { "up" } else { "down" };
+            format!("propose: record that {} to {} by way {} is {state}", path.from, path.to, path.path)
+        }
         CommandBody::Freeze { .. } => "propose: freeze".to_owned(),
         CommandBody::RecordHold { hold: Some(_), .. } => "propose: record a hold".to_owned(),
         CommandBody::RecordHold { hold: None, .. } => "propose: end the hold".to_owned(),
@@ -55,6 +63,9 @@ pub(crate) fn summary(group: &Group) -> Vec<String> {
     if !group.relies.is_empty() {
         let names: Vec<_> = group.relies.iter().map(ToString::to_string).collect();
         lines.push(format!("may rely on promises: {}", names.join(", ")));
+    }
+    if !group.spec.path_probes.is_empty() {
+        lines.push(format!("path: {}", group.path.verdict));
     }
     if let Some(hold) = &group.hold {
         lines.push(format!("held: {hold}"));

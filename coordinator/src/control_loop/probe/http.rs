@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use coordinator_core::model::Trust;
+use coordinator_core::observe::Outcome;
 use reqwest::Client;
 
 use super::Sample;
+use super::tcp::is_answer;
 
 /// Most bytes of a body that are searched for the expected text.
 const MAX_BODY: usize = 64 * 1024;
@@ -32,7 +34,7 @@ impl HttpProbes {
         };
         match tokio::time::timeout(timeout, get(client, url, status, body_contains)).await {
             Ok(sample) => sample,
-            Err(_) => Sample::fail(format!("no answer within {} ms", timeout.as_millis())),
+            Err(_) => Sample::silent(format!("no answer within {} ms", timeout.as_millis())),
         }
     }
 }
@@ -40,7 +42,7 @@ impl HttpProbes {
 async fn get(client: &Client, url: &str, status: u16, body_contains: Option<&str>) -> Sample {
     let mut response = match client.get(url).send().await {
         Ok(response) => response,
-        Err(error) => return Sample::fail(root_cause(&error)),
+        Err(error) => return failed(&error),
     };
     let got = response.status().as_u16();
     if got != status {
@@ -54,7 +56,7 @@ async fn get(client: &Client, url: &str, status: u16, body_contains: Option<&str
         match response.chunk().await {
             Ok(Some(chunk)) => body.extend_from_slice(&chunk[..chunk.len().min(MAX_BODY - body.len())]),
             Ok(None) => break,
-            Err(error) => return Sample::fail(root_cause(&error)),
+            Err(error) => return failed(&error),
         }
         if body.len() >= MAX_BODY {
             break;
@@ -67,13 +69,17 @@ async fn get(client: &Client, url: &str, status: u16, body_contains: Option<&str
     }
 }
 
-/// The innermost cause: "connection refused" says more than "error sending request".
-fn root_cause(error: &reqwest::Error) -> String {
+/// The innermost cause: "connection refused" says more than "error sending request". What went
+/// wrong once a connection stood is the other end's word.
+fn failed(error: &reqwest::Error) -> Sample {
     let mut cause: &dyn std::error::Error = error;
+    let mut answered = !error.is_connect();
     while let Some(next) = cause.source() {
         cause = next;
+        answered |= cause.downcast_ref().is_some_and(is_answer);
     }
-    cause.to_string()
+    let outcome = if answered { Outcome::Fail } else { Outcome::Silent };
+    Sample::new(outcome, cause.to_string())
 }
 
 #[cfg(test)]
@@ -103,18 +109,18 @@ mod tests {
     #[tokio::test]
     async fn status_and_text_must_both_be_as_expected() {
         let url = serve("I am ready").await;
-        assert!(run(&url, 200, None).await.pass);
-        assert!(run(&url, 200, Some("ready")).await.pass);
-        assert!(!run(&url, 204, None).await.pass);
+        assert_eq!(run(&url, 200, None).await.outcome, Outcome::Pass);
+        assert_eq!(run(&url, 200, Some("ready")).await.outcome, Outcome::Pass);
+        assert_eq!(run(&url, 204, None).await.outcome, Outcome::Fail);
         let wrong = run(&url, 200, Some("steady")).await;
-        assert!(!wrong.pass);
+        assert_eq!(wrong.outcome, Outcome::Fail);
         assert!(wrong.detail.ends_with("without the text \"steady\""), "{}", wrong.detail);
     }
 
     #[tokio::test]
     async fn nothing_listening_fails_with_the_innermost_cause() {
         let sample = run("http://127.0.0.1:1/", 200, None).await;
-        assert!(!sample.pass);
+        assert_eq!(sample.outcome, Outcome::Fail, "a refusal is an answer");
         assert!(sample.detail.to_lowercase().contains("refused"), "{}", sample.detail);
     }
 }

@@ -1,4 +1,5 @@
-//! The node as a vantage: one task per declared probe, each feeding the local view.
+//! The node as a vantage: one task per declared probe, of an appliance or of the path through the
+//! active one, each feeding the local view.
 //!
 //! Probing never depends on leadership: every coordinator watches every appliance all the time,
 //! so that a new leader has fresh sights at once.
@@ -10,8 +11,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use coordinator_core::ids::{ApplianceName, ProbeName};
+use coordinator_core::ids::{ApplianceName, GroupName, ProbeName};
 use coordinator_core::model::{ProbeKind, ProbeSpec};
+use coordinator_core::observe::Outcome;
 use coordinator_core::state::State;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior};
@@ -19,25 +21,43 @@ use tokio::time::{Instant, MissedTickBehavior};
 use super::shared::Shared;
 pub(crate) use http::HttpProbes;
 
-/// One sample: whether it passed, and what was seen, in words. The core puts the probe's own
+/// One sample: how it ended, and what was seen, in words. The core puts the probe's own
 /// description in front.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Sample {
-    pub(crate) pass: bool,
+    pub(crate) outcome: Outcome,
     pub(crate) detail: String,
 }
 
 impl Sample {
-    fn pass(detail: impl Into<String>) -> Sample {
-        Sample { pass: true, detail: detail.into() }
+    pub(crate) fn new(outcome: Outcome, detail: impl Into<String>) -> Sample {
+        Sample { outcome, detail: detail.into() }
     }
 
+    fn pass(detail: impl Into<String>) -> Sample {
+        Sample::new(Outcome::Pass, detail)
+    }
+
+    /// Something answered, and not as it should.
     fn fail(detail: impl Into<String>) -> Sample {
-        Sample { pass: false, detail: detail.into() }
+        Sample::new(Outcome::Fail, detail)
+    }
+
+    /// Nothing answered.
+    fn silent(detail: impl Into<String>) -> Sample {
+        Sample::new(Outcome::Silent, detail)
     }
 }
 
-type Key = (ApplianceName, ProbeName);
+/// What is probed.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Subject {
+    Appliance(ApplianceName),
+    /// Through the active appliance of this group.
+    Path(GroupName),
+}
+
+type Key = (Subject, ProbeName);
 
 /// The running probe tasks; dropping it ends them.
 pub(crate) struct Prober {
@@ -65,8 +85,12 @@ impl Prober {
         for group in state.groups.values() {
             for appliance in &group.spec.appliances {
                 for probe in &appliance.probes {
-                    declared.insert((appliance.name.clone(), probe.name.clone()), probe);
+                    let subject = Subject::Appliance(appliance.name.clone());
+                    declared.insert((subject, probe.name.clone()), probe);
                 }
+            }
+            for probe in &group.spec.path_probes {
+                declared.insert((Subject::Path(group.spec.name.clone()), probe.name.clone()), probe);
             }
         }
         self.running.retain(|key, (spec, _)| declared.get(key) == Some(&&*spec));
@@ -86,28 +110,52 @@ impl Prober {
 
 /// Samples for ever, at a fixed rate: a slow answer does not shift the next sample, a missed
 /// tick is not made up for.
-async fn run(shared: Arc<Shared>, http: HttpProbes, appliance: ApplianceName, spec: ProbeSpec) {
-    let first = Instant::now() + stagger(&appliance, &spec);
+async fn run(shared: Arc<Shared>, http: HttpProbes, subject: Subject, spec: ProbeSpec) {
+    let first = Instant::now() + stagger(&subject, &spec);
     let mut ticks = tokio::time::interval_at(first, spec.interval.max(Duration::from_millis(10)));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
     loop {
         ticks.tick().await;
-        let sample = match &spec.kind {
-            ProbeKind::Tcp { address } => Some(tcp::probe(*address, spec.timeout).await),
-            ProbeKind::Http { url, status, body_contains, trust } => {
-                Some(http.probe(url, *status, body_contains.as_deref(), *trust, spec.timeout).await)
+        match &subject {
+            Subject::Appliance(appliance) => {
+                if let Some(sample) = take(&shared, &http, Some(appliance), &spec).await {
+                    shared.feed(appliance, &spec.name, &sample);
+                }
             }
-            ProbeKind::AgentHeartbeat => shared.heartbeat_sample(&appliance, spec.timeout),
-        };
-        if let Some(sample) = sample {
-            shared.feed(&appliance, &spec.name, &sample);
+            Subject::Path(group) => {
+                // Read before the sample begins: one that a move overtakes does not count.
+                let Some(token) = shared.path_token(group) else { continue };
+                if let Some(sample) = take(&shared, &http, None, &spec).await {
+                    shared.feed_path(group, &spec.name, token, &sample);
+                }
+            }
         }
     }
 }
 
+/// One sample. `None` where there is nothing to say yet.
+async fn take(
+    shared: &Shared,
+    http: &HttpProbes,
+    appliance: Option<&ApplianceName>,
+    spec: &ProbeSpec,
+) -> Option<Sample> {
+    match &spec.kind {
+        ProbeKind::Tcp { address } => Some(tcp::probe(*address, spec.timeout).await),
+        ProbeKind::Http { url, status, body_contains, trust } => {
+            Some(http.probe(url, *status, body_contains.as_deref(), *trust, spec.timeout).await)
+        }
+        ProbeKind::AgentHeartbeat => shared.heartbeat_sample(appliance?, spec.timeout),
+    }
+}
+
 /// Spreads the first samples over one interval, by name and so without a random source.
-fn stagger(appliance: &ApplianceName, spec: &ProbeSpec) -> Duration {
-    let seed = appliance.as_str().bytes().chain(spec.name.as_str().bytes());
+fn stagger(subject: &Subject, spec: &ProbeSpec) -> Duration {
+    let name = match subject {
+        Subject::Appliance(appliance) => appliance.as_str(),
+        Subject::Path(group) => group.as_str(),
+    };
+    let seed = name.bytes().chain(spec.name.as_str().bytes());
     let hash = seed.fold(17u32, |h, b| h.wrapping_mul(31).wrapping_add(u32::from(b)));
     spec.interval.mul_f64(f64::from(hash % 64) / 64.0)
 }

@@ -54,6 +54,9 @@ pub(super) fn kind_of(body: &CommandBody) -> Kind {
         CommandBody::RequestFence { .. } => Kind::RequestFence,
         CommandBody::RecordFence(_) => Kind::RecordFence,
         CommandBody::ConfirmOff { .. } => Kind::ConfirmOff,
+        CommandBody::RecordPath { .. } => Kind::RecordPath,
+        CommandBody::RecordTraffic { .. } => Kind::RecordTraffic,
+        CommandBody::RecordHeartbeat { .. } => Kind::RecordHeartbeat,
     }
 }
 

@@ -14,7 +14,7 @@ use coordinator_core::ids::{NodeId, OperationId, Token};
 use coordinator_core::model::*;
 use coordinator_core::observe::{Evidence, Verdict};
 use coordinator_core::reason::Reason;
-use coordinator_core::state::Group;
+use coordinator_core::state::{Group, HeartbeatPath, Traffic};
 use coordinator_core::time::WallTime;
 use openraft::EntryPayload;
 use serde::de::DeserializeOwned;
@@ -154,6 +154,7 @@ fn spec() -> GroupSpec {
         ],
         policy: Policy::default(),
         lease: LeaseSpec::default(),
+        path_probes: Vec::new(),
     }
 }
 
@@ -228,6 +229,22 @@ fn bodies() -> Vec<CommandBody> {
         },
         CommandBody::Seed(vec![spec()]),
         CommandBody::RecordAcknowledged { group: group(), appliance: name("fw-a"), revision: 43 },
+        CommandBody::RecordPath {
+            group: group(),
+            token: Token(42),
+            verdict: Verdict::Down,
+            evidence: evidence(),
+        },
+        CommandBody::RecordTraffic {
+            group: group(),
+            operation: OperationId(42),
+            traffic: Traffic::NotRestored,
+        },
+        CommandBody::RecordHeartbeat {
+            group: group(),
+            path: HeartbeatPath { from: name("fw-a"), to: name("fw-b"), path: 1 },
+            up: false,
+        },
         CommandBody::RequestFence { group: group(), appliance: name("fw-a"), token: Token(42) },
         CommandBody::RecordFence(RecordFence {
             group: group(),

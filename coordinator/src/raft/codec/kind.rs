@@ -64,6 +64,12 @@ kinds! {
     RecordFence = 0x011f,
     /// See `CommandBody`.
     ConfirmOff = 0x0120,
+    /// See `CommandBody`.
+    RecordPath = 0x0121,
+    /// See `CommandBody`.
+    RecordTraffic = 0x0122,
+    /// See `CommandBody`.
+    RecordHeartbeat = 0x0123,
 
     /// Log: the vote.
     Vote = 0x0200,
