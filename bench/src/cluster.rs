@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
@@ -10,6 +9,7 @@ use axum::extract::Request;
 use axum::middleware::{Next, from_fn};
 use axum::response::Response;
 use coordinator::raft::network::{FROM_HEADER, tuned};
+use coordinator::raft::transport::HttpTransport;
 use coordinator::raft::{RaftTimings, Replica, ReplicaOptions, server};
 use coordinator_api::tls::PeerIdentity;
 use coordinator_core::ids::NodeId;
@@ -52,9 +52,10 @@ impl Cluster {
         let mut cluster = Self { replicas: Vec::new(), servers: Vec::new() };
         for (id, listener) in listeners {
             let dir = root.join(id.to_string());
-            let mut options = ReplicaOptions::new(id, "bench", dir, members.clone(), client.clone());
+            let transport =
+                HttpTransport::new(client.clone()).with_urls(|_, address| format!("http://{address}"));
+            let mut options = ReplicaOptions::new(id, "bench", dir, members.clone(), transport);
             options.timings = TIMINGS;
-            options.peer_urls = Arc::new(|_, address| format!("http://{address}"));
             let replica = Replica::start(options).await?;
             let app = server::router(replica.clone()).layer(from_fn(identify));
             cluster.servers.push(tokio::spawn(async move {

@@ -22,6 +22,7 @@ use crate::adapters;
 use crate::control_loop;
 use crate::http::{self, ApiState, GroupLimits, Node, Tokens};
 use crate::peers::Peers;
+use crate::raft::transport::HttpTransport;
 use crate::raft::{self, RaftTimings, Replica, ReplicaOptions};
 
 /// How long the tasks may take to end after leadership was handed over.
@@ -78,16 +79,16 @@ pub async fn run(config: CoordinatorConfig, shutdown: impl Future<Output = ()>) 
     let peers = Peers::new(peer_client.clone(), &cluster_id, nodes.clone());
     let members = nodes.iter().map(|(id, address)| (*id, address.to_string())).collect();
     let data_dir = &config.data_dir;
-    let mut options = ReplicaOptions::new(node, cluster_id.clone(), data_dir, members, peer_client);
+    let ports: BTreeMap<NodeId, u16> = nodes.iter().map(|(id, address)| (*id, address.port())).collect();
+    let named = cluster_id.clone();
+    let transport = HttpTransport::new(peer_client)
+        .with_urls(move |id, _| tls::node_url(&named, id, ports.get(&id).copied().unwrap_or_default()));
+    let mut options = ReplicaOptions::new(node, cluster_id.clone(), data_dir, members, transport);
     options.timings = RaftTimings {
         heartbeat: config.raft.heartbeat,
         election_min: config.raft.election_min,
         election_max: config.raft.election_max,
     };
-    let ports: BTreeMap<NodeId, u16> = nodes.iter().map(|(id, address)| (*id, address.port())).collect();
-    let named = cluster_id.clone();
-    options.peer_urls =
-        Arc::new(move |id, _| tls::node_url(&named, id, ports.get(&id).copied().unwrap_or_default()));
     let replica = Replica::start(options).await?;
 
     let limits = GroupLimits {

@@ -5,12 +5,12 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::extract::Request;
 use axum::middleware::{Next, from_fn};
 use coordinator::raft::network::{FROM_HEADER, tuned};
+use coordinator::raft::transport::HttpTransport;
 use coordinator::raft::{
     HistoryQuery, NotConfirmed, ProposeError, RaftTimings, Replica, ReplicaOptions, StartError, server,
 };
@@ -237,9 +237,9 @@ impl Cluster {
 
     fn options(&self, id: NodeId) -> ReplicaOptions {
         let members = self.addresses.iter().map(|(id, address)| (*id, address.to_string())).collect();
-        let mut options = ReplicaOptions::new(id, "test", self.dir(id), members, client());
+        let transport = HttpTransport::new(client()).with_urls(|_, address| format!("http://{address}"));
+        let mut options = ReplicaOptions::new(id, "test", self.dir(id), members, transport);
         options.timings = TIMINGS;
-        options.peer_urls = Arc::new(|_, address| format!("http://{address}"));
         options
     }
 

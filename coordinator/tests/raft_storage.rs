@@ -5,11 +5,12 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use coordinator::raft::disk::OsDisk;
 use coordinator::raft::snapshot::SnapshotDir;
 use coordinator::raft::state_machine::StateMachine;
 use coordinator::raft::store::Store;
 use coordinator::raft::types::TypeConfig;
-use coordinator::raft::wal::{OsDisk, Wal};
+use coordinator::raft::wal::Wal;
 use openraft::StorageError;
 use openraft::testing::log::{StoreBuilder, Suite};
 

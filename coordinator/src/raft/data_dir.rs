@@ -9,13 +9,16 @@
 //! ```
 
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, Write as _};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use coordinator_core::ids::NodeId;
 
+use super::disk::{self, OsDisk};
+
 /// The layout this version reads and writes.
 const FORMAT: u32 = 1;
+const IDENTITY: &str = "identity";
 /// An identity file is a few lines; anything longer is not one.
 const MAX_IDENTITY_BYTES: u64 = 4096;
 
@@ -83,6 +86,9 @@ impl DataDir {
     /// [`DataDirError`]: nothing was changed, except that an empty directory may remain.
     pub fn open(root: &Path, cluster_id: &str, node_id: NodeId) -> Result<Self, DataDirError> {
         create_dir_durably(root)?;
+        // It may have been made by a process that was killed before it was lasting. An operator
+        // may as well have made it below a directory that this process cannot read.
+        let _ = sync_dir(parent(root));
         let lock = take_lock(&root.join("lock"))?;
         let fresh = match read_identity(root)? {
             Some(found) => {
@@ -98,6 +104,8 @@ impl DataDir {
         for dir in ["wal", "state", "snapshots"] {
             create_dir_durably(&root.join(dir))?;
         }
+        // Whoever made them before may have been killed before they were lasting.
+        sync_dir(root)?;
         Ok(Self { root: root.to_owned(), fresh, _lock: lock })
     }
 
@@ -144,7 +152,8 @@ impl Identity {
 
     fn write(&self, root: &Path) -> Result<(), DataDirError> {
         let text = format!("format = {FORMAT}\ncluster = {}\nnode = {}\n", self.cluster, self.node);
-        write_durably(&root.join("identity"), text.as_bytes())
+        let disk = OsDisk::new(root.to_owned());
+        disk::replace(&disk, IDENTITY, text.as_bytes()).map_err(io_error("write", &root.join(IDENTITY)))
     }
 
     fn parse(text: &str) -> Result<Self, String> {
@@ -164,15 +173,15 @@ impl Identity {
 }
 
 fn read_identity(root: &Path) -> Result<Option<Identity>, DataDirError> {
-    let path = root.join("identity");
+    let path = root.join(IDENTITY);
     let bad = |detail: String| DataDirError::BadIdentity { path: path.clone(), detail };
-    match fs::metadata(&path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(io_error("read", &path)(error)),
-        Ok(found) if found.len() > MAX_IDENTITY_BYTES => return Err(bad("the file is too long".to_owned())),
-        Ok(_) => {}
-    }
-    let text = fs::read_to_string(&path).map_err(io_error("read", &path))?;
+    let disk = OsDisk::new(root.to_owned());
+    let bytes = match disk::read(&disk, IDENTITY, MAX_IDENTITY_BYTES) {
+        Err(error) if error.kind() == io::ErrorKind::InvalidData => return Err(bad(error.to_string())),
+        read => read.map_err(io_error("read", &path))?,
+    };
+    let Some(bytes) = bytes else { return Ok(None) };
+    let text = String::from_utf8(bytes).map_err(|_| bad("the file is not text".to_owned()))?;
     Identity::parse(&text).map(Some).map_err(bad)
 }
 
@@ -187,7 +196,7 @@ fn refuse_orphans(root: &Path) -> Result<(), DataDirError> {
         };
         if occupied {
             return Err(DataDirError::BadIdentity {
-                path: root.join("identity"),
+                path: root.join(IDENTITY),
                 detail: format!("missing, while {} is not empty", path.display()),
             });
         }
@@ -209,29 +218,29 @@ fn take_lock(path: &Path) -> Result<File, DataDirError> {
     }
 }
 
+/// Creates `path` and whatever is missing above it, each lasting before the next is made.
 fn create_dir_durably(path: &Path) -> Result<(), DataDirError> {
-    if path.is_dir() {
-        return Ok(());
+    let missing: Vec<&Path> =
+        path.ancestors().take_while(|above| !above.as_os_str().is_empty() && !above.is_dir()).collect();
+    for dir in missing.into_iter().rev() {
+        match fs::create_dir(dir) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                return Err(io_error("create", dir)(error));
+            }
+            _ => sync_dir(parent(dir))?,
+        }
     }
-    fs::create_dir_all(path).map_err(io_error("create", path))?;
+    Ok(())
+}
+
+fn parent(path: &Path) -> &Path {
     match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => sync_dir(parent),
-        _ => sync_dir(Path::new(".")),
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
     }
 }
 
-/// Replaces the file at `path` so that after a power loss it holds the old or the new content,
-/// whole.
-pub(crate) fn write_durably(path: &Path, content: &[u8]) -> Result<(), DataDirError> {
-    let temporary = path.with_extension("tmp");
-    let mut file = File::create(&temporary).map_err(io_error("create", &temporary))?;
-    file.write_all(content).map_err(io_error("write", &temporary))?;
-    file.sync_all().map_err(io_error("sync", &temporary))?;
-    fs::rename(&temporary, path).map_err(io_error("rename into place", path))?;
-    sync_dir(path.parent().unwrap_or(Path::new(".")))
-}
-
-pub(crate) fn sync_dir(path: &Path) -> Result<(), DataDirError> {
+fn sync_dir(path: &Path) -> Result<(), DataDirError> {
     File::open(path).and_then(|dir| dir.sync_all()).map_err(io_error("sync", path))
 }
 

@@ -8,6 +8,7 @@ use openraft::async_runtime::WatchReceiver as _;
 use openraft::{Instant as _, RaftMetrics, ServerState, TokioInstant};
 use tokio::sync::watch;
 
+use super::clock;
 use super::types::TypeConfig;
 use super::{FollowerStatus, Leadership, RaftTimings, Replica, Role, TransferError};
 
@@ -30,7 +31,7 @@ pub(super) async fn wait_until(mut metrics: MetricsReceiver, condition: impl Fn(
 /// openraft's instant on the standard clock, rounded to the past.
 fn to_std(at: TokioInstant) -> Option<Instant> {
     // In this order: whatever passes between the two lines makes the result older.
-    let now = Instant::now();
+    let now = clock::now();
     now.checked_sub(at.elapsed())
 }
 
@@ -45,7 +46,7 @@ pub(super) async fn follow(mut metrics: MetricsReceiver, leadership: watch::Send
             let elected_at = match (current.elected_at, seen.is_self) {
                 (Some(at), true) if current.term == seen.term => Some(at),
                 // Noticed now, so elected before now.
-                (_, true) => Some(Instant::now()),
+                (_, true) => Some(clock::now()),
                 (_, false) => None,
             };
             let next = Leadership { elected_at, ..seen };
@@ -99,7 +100,7 @@ pub(super) fn quorum_acked_at(metrics: &Metrics) -> Option<Instant> {
     }
     // A leader alone is its own quorum, at any time.
     if metrics.membership_config.membership().voter_ids().count() == 1 {
-        return Some(Instant::now());
+        return Some(clock::now());
     }
     metrics.last_quorum_acked.and_then(|acked| to_std(acked.into_inner()))
 }

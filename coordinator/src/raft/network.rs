@@ -19,7 +19,7 @@ use super::codec::{
     self, AppendHead, AppendReply, BallotReply, BallotRequest, Hello, SnapshotHead, SnapshotReply,
 };
 use super::codec::{Stored, TransferReply, TransferRequest};
-use super::options::PeerUrls;
+use super::transport::{PeerRequest, Transport, TransportError};
 use super::types::{Peer, TypeConfig, Vote};
 
 /// Header: the cluster that the request is meant for.
@@ -28,9 +28,6 @@ pub const CLUSTER_HEADER: &str = "x-pointsman-cluster";
 pub const FROM_HEADER: &str = "x-pointsman-from";
 /// Header: the node that the request is meant for.
 pub const TO_HEADER: &str = "x-pointsman-to";
-
-/// The longest answer that is read.
-const MAX_REPLY: usize = 64 << 10;
 
 /// Sets on `builder` what peer connections need so that a black hole costs milliseconds: HTTP/2
 /// keep-alive, a bound on unacknowledged data and on connecting.
@@ -49,21 +46,15 @@ pub fn tuned(builder: reqwest::ClientBuilder) -> reqwest::ClientBuilder {
 /// Why a peer gave no usable answer.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum CallError {
-    #[error("the request failed")]
-    Transport(#[source] reqwest::Error),
+    #[error("the peer could not be asked")]
+    Transport(#[from] TransportError),
     #[error("the peer refused with status {status}: {detail}")]
     Refused { status: u16, detail: String },
-    #[error("the answer is longer than {MAX_REPLY} bytes")]
-    TooLong,
     #[error("the message is not valid")]
     Codec(#[from] codec::CodecError),
 }
 
 impl CallError {
-    fn is_timeout(&self) -> bool {
-        matches!(self, Self::Transport(error) if error.is_timeout() && !error.is_connect())
-    }
-
     fn sentence(&self) -> String {
         let mut text = self.to_string();
         let mut cause = std::error::Error::source(self);
@@ -78,8 +69,7 @@ impl CallError {
 /// Makes a [`PeerNetwork`] per peer.
 #[derive(Clone)]
 pub(super) struct Network {
-    pub(super) client: reqwest::Client,
-    pub(super) urls: PeerUrls,
+    pub(super) transport: Arc<dyn Transport>,
     pub(super) cluster: Arc<str>,
     pub(super) from: NodeId,
     /// As configured: newer than what the log says of an address.
@@ -90,8 +80,8 @@ pub(super) struct Network {
 
 impl Network {
     fn to(&self, target: NodeId, logged: &str) -> PeerNetwork {
-        let address = self.members.get(&target).map_or(logged, String::as_str);
-        PeerNetwork { base: (self.urls)(target, address), target, network: self.clone() }
+        let address = self.members.get(&target).map_or(logged, String::as_str).to_owned();
+        PeerNetwork { address, target, network: self.clone() }
     }
 
     /// Asks a peer whether the cluster has a history.
@@ -112,44 +102,40 @@ impl RaftNetworkFactory<TypeConfig> for Network {
 pub struct PeerNetwork {
     network: Network,
     target: NodeId,
-    base: String,
+    address: String,
 }
 
 impl PeerNetwork {
     async fn call<T: Stored>(
         &self,
         path: &str,
-        body: impl Into<reqwest::Body>,
+        body: impl Into<Bytes>,
         deadline: Duration,
     ) -> Result<T, CallError> {
-        let request = self
-            .network
-            .client
-            .post(format!("{}/raft/{path}", self.base))
-            .timeout(deadline)
-            .header(CLUSTER_HEADER, &*self.network.cluster)
-            .header(FROM_HEADER, self.network.from.0)
-            .header(TO_HEADER, self.target.0)
-            .header(reqwest::header::CONTENT_TYPE, "application/octet-stream")
-            .body(body);
-        let mut response = request.send().await.map_err(CallError::Transport)?;
-        let mut reply = Vec::new();
-        while let Some(piece) = response.chunk().await.map_err(CallError::Transport)? {
-            if reply.len() + piece.len() > MAX_REPLY {
-                return Err(CallError::TooLong);
-            }
-            reply.extend_from_slice(&piece);
+        let headers = [
+            (CLUSTER_HEADER, self.network.cluster.to_string()),
+            (FROM_HEADER, self.network.from.to_string()),
+            (TO_HEADER, self.target.to_string()),
+        ];
+        let request = PeerRequest {
+            target: self.target,
+            address: self.address.clone(),
+            path: format!("/raft/{path}"),
+            headers,
+            body: body.into(),
+            deadline,
+        };
+        let reply = self.network.transport.post(request).await?;
+        if reply.status != 200 {
+            let detail = String::from_utf8_lossy(&reply.body[..reply.body.len().min(512)]).into_owned();
+            return Err(CallError::Refused { status: reply.status, detail });
         }
-        if response.status() != reqwest::StatusCode::OK {
-            let detail = String::from_utf8_lossy(&reply[..reply.len().min(512)]).into_owned();
-            return Err(CallError::Refused { status: response.status().as_u16(), detail });
-        }
-        Ok(codec::decode(&reply)?)
+        Ok(codec::decode(&reply.body)?)
     }
 
     fn error(&self, action: RPCTypes, timeout: Duration, error: CallError) -> RPCError<TypeConfig> {
         let (id, target) = (self.network.from.0, self.target.0);
-        if error.is_timeout() {
+        if matches!(error, CallError::Transport(TransportError::TimedOut)) {
             return RPCError::Timeout(Timeout { action, id, target, timeout });
         }
         if let CallError::Refused { status: 400 | 403 | 421, detail } = &error {
@@ -220,6 +206,7 @@ impl RaftNetworkV2<TypeConfig> for PeerNetwork {
         let body = [head.as_slice(), &snapshot.snapshot].concat();
         let sent = self.call::<SnapshotReply>("snapshot", body, deadline);
         tokio::select! {
+            biased;
             reply = sent => Ok(reply.map_err(fail)?.into()),
             closed = cancel => Err(StreamingError::Closed(closed)),
         }

@@ -7,9 +7,8 @@ use std::time::Duration;
 
 use coordinator_core::ids::NodeId;
 
-/// Gives the base URL of a peer (`https://host:port`, no trailing slash) from its node id and the
-/// `host:port` of its cluster listener.
-pub type PeerUrls = Arc<dyn Fn(NodeId, &str) -> String + Send + Sync>;
+use super::ground::Ground;
+use super::transport::Transport;
 
 /// How fast the cluster notices that its leader is gone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,21 +53,20 @@ pub struct ReplicaOptions {
     pub members: BTreeMap<NodeId, String>,
     /// Heartbeat and election times.
     pub timings: RaftTimings,
-    /// Makes the requests to the peers: carries this node's certificate and verifies theirs. Build
-    /// it with [`tuned`](super::network::tuned).
-    pub peer_client: reqwest::Client,
-    /// Where a peer is reached.
-    pub peer_urls: PeerUrls,
+    /// The way to the peers.
+    pub transport: Arc<dyn Transport>,
+    /// What it all stands on.
+    pub ground: Ground,
 }
 
 impl ReplicaOptions {
-    /// Options with the default timings and peers at `https://<address>`.
+    /// Options with the default timings, on this machine.
     pub fn new(
         node_id: NodeId,
         cluster_id: impl Into<String>,
         data_dir: impl Into<PathBuf>,
         members: BTreeMap<NodeId, String>,
-        peer_client: reqwest::Client,
+        transport: impl Transport,
     ) -> Self {
         Self {
             node_id,
@@ -76,8 +74,8 @@ impl ReplicaOptions {
             data_dir: data_dir.into(),
             members,
             timings: RaftTimings::default(),
-            peer_client,
-            peer_urls: Arc::new(|_, address| format!("https://{address}")),
+            transport: Arc::new(transport),
+            ground: Ground::default(),
         }
     }
 }

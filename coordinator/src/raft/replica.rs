@@ -14,6 +14,7 @@ use openraft::impls::ProgressResponder;
 use openraft::vote::leader_id_std::CommittedLeaderId;
 use tokio::sync::{Semaphore, broadcast, watch};
 
+use super::clock;
 use super::codec::{self, CodecError};
 use super::data_dir::DataDir;
 use super::gate::VoteGate;
@@ -66,16 +67,14 @@ impl Replica {
     /// [`StartError`]: nothing runs, and nothing acknowledged was touched.
     pub async fn start(options: ReplicaOptions) -> Result<Replica, StartError> {
         start::check(&options)?;
-        let started = Instant::now();
+        let started = clock::now();
         let opening = options.clone();
-        let opened = tokio::task::spawn_blocking(move || start::open(&opening)).await;
-        let Opened { dir, wal, machine } =
-            opened.map_err(|error| StartError::Raft { source: Box::new(error) })??;
+        let opened = options.ground.blocking().run(move || start::open(&opening)).await;
+        let Opened { dir, wal, machine } = opened??;
         let gate = Arc::new(start::gate(&options, &wal, started));
         let may_elect = gate.closed(started).is_none();
         let network = Network {
-            client: options.peer_client.clone(),
-            urls: options.peer_urls.clone(),
+            transport: options.transport.clone(),
             cluster: options.cluster_id.as_str().into(),
             from: options.node_id,
             members: Arc::new(options.members.clone()),
@@ -127,6 +126,11 @@ impl Replica {
     /// The state as applied so far.
     pub fn state(&self) -> Arc<State> {
         self.shared.state.borrow().clone()
+    }
+
+    /// The state with the log index that it stands at; `None` once the replica was shut down.
+    pub fn applied(&self) -> Option<(u64, Arc<State>)> {
+        self.machine().map(|machine| machine.applied())
     }
 
     /// The state, and word of each change.
@@ -267,9 +271,9 @@ impl Replica {
             members: voters.collect(),
             followers: leadership::followers(&metrics),
             quorum_acked_ms_ago: leadership::quorum_acked_at(&metrics)
-                .map(|at| leadership::millis(at.elapsed())),
+                .map(|at| leadership::millis(clock::now().saturating_duration_since(at))),
             storage,
-            not_voting: self.shared.gate.closed(Instant::now()).map(str::to_owned),
+            not_voting: self.shared.gate.closed(clock::now()).map(str::to_owned),
         }
     }
 

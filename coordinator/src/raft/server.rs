@@ -1,7 +1,5 @@
 //! Requests from the peers.
 
-use std::time::Instant;
-
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, Extension, State};
@@ -12,6 +10,7 @@ use coordinator_api::tls::PeerIdentity;
 use coordinator_core::ids::NodeId;
 use openraft::Snapshot;
 
+use super::clock;
 use super::codec::{
     self, AppendHead, AppendReply, BallotReply, BallotRequest, Hello, SnapshotHead, SnapshotReply,
 };
@@ -127,7 +126,7 @@ fn answer<T: Stored>(value: &T) -> Answer {
 }
 
 fn may_vote(replica: &Replica) -> Result<(), Refusal> {
-    match replica.gate().closed(Instant::now()) {
+    match replica.gate().closed(clock::now()) {
         Some(reason) => {
             Err(Refusal(StatusCode::SERVICE_UNAVAILABLE, format!("this node does not vote: {reason}")))
         }

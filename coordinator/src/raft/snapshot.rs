@@ -3,9 +3,9 @@
 //! A header record, the groups, the events and an end record with a checksum of all before it,
 //! each in its envelope.
 
-use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use std::sync::Arc;
 
 use axum::body::Bytes;
 use coordinator_core::event::Event;
@@ -13,7 +13,7 @@ use coordinator_core::ids::GroupName;
 use coordinator_core::state::{Group, State};
 
 use super::codec::{self, CodecError, Reader, SnapshotEnd, SnapshotHeader, StateMeta};
-use super::data_dir::{sync_dir, write_durably};
+use super::disk::{self, Disk, OsDisk};
 use super::types::SnapshotMeta;
 
 /// The largest snapshot, on disk and between peers.
@@ -22,6 +22,7 @@ pub const MAX_SNAPSHOT: usize = 64 << 20;
 const HEADROOM: usize = 1 << 20;
 
 const NAME: &str = "current.snapshot";
+const ASIDE: &str = "current.damaged";
 
 /// What a snapshot holds.
 #[derive(Debug, Clone, PartialEq)]
@@ -98,9 +99,9 @@ pub fn describe(meta: &StateMeta) -> SnapshotMeta {
 }
 
 /// The directory with the newest snapshot. Every method blocks on the disk.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct SnapshotDir {
-    root: PathBuf,
+    disk: Arc<dyn Disk>,
 }
 
 impl SnapshotDir {
@@ -110,33 +111,29 @@ impl SnapshotDir {
     /// # Errors
     /// When the directory cannot be read or the damaged file not be moved.
     pub fn open(root: PathBuf) -> io::Result<Self> {
-        let dir = Self { root };
+        Self::open_on(Arc::new(OsDisk::new(root)))
+    }
+
+    /// The same on any disk.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn open_on(disk: Arc<dyn Disk>) -> io::Result<Self> {
+        let dir = Self { disk };
         if let Some(bytes) = dir.read_bytes()?
             && let Err(error) = decode(&bytes)
         {
-            let path = dir.path();
-            tracing::warn!(path = %path.display(), %error, "the snapshot is damaged: moving it aside");
-            fs::rename(&path, path.with_extension("damaged"))?;
-            sync_dir(&dir.root).map_err(io::Error::other)?;
+            let path = dir.disk.describe(NAME);
+            tracing::warn!(path, %error, "the snapshot is damaged: moving it aside");
+            dir.disk.rename(NAME, ASIDE)?;
         }
+        // Also what a process that was killed had put into place: the log may be purged over it.
+        dir.disk.sync_dir()?;
         Ok(dir)
     }
 
-    fn path(&self) -> PathBuf {
-        self.root.join(NAME)
-    }
-
     fn read_bytes(&self) -> io::Result<Option<Bytes>> {
-        let path: &Path = &self.path();
-        match fs::metadata(path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error),
-            Ok(found) if found.len() > MAX_SNAPSHOT as u64 => Err(io::Error::new(
-                io::ErrorKind::InvalidData,
-                format!("{} is larger than a snapshot may be", path.display()),
-            )),
-            Ok(_) => fs::read(path).map(|bytes| Some(bytes.into())),
-        }
+        Ok(disk::read(&*self.disk, NAME, MAX_SNAPSHOT as u64)?.map(Bytes::from))
     }
 
     /// The newest snapshot and what it covers.
@@ -154,10 +151,9 @@ impl SnapshotDir {
     /// # Errors
     /// When it cannot be written; the one before stays.
     pub fn write(&self, bytes: &[u8]) -> io::Result<()> {
-        write_durably(&self.path(), bytes).map_err(|error| {
-            let cause =
-                std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
-            io::Error::other(format!("{error}{cause}"))
+        disk::replace(&*self.disk, NAME, bytes).map_err(|error| {
+            let path = self.disk.describe(NAME);
+            io::Error::new(error.kind(), format!("could not write {path}: {error}"))
         })
     }
 }

@@ -8,6 +8,7 @@ use coordinator_core::ids::NodeId;
 use openraft::{Config, Raft, SnapshotPolicy};
 use tokio::sync::watch;
 
+use super::clock;
 use super::data_dir::DataDir;
 use super::error::StartError;
 use super::gate::VoteGate;
@@ -15,7 +16,6 @@ use super::history::RETAINED_EVENTS;
 use super::leadership;
 use super::network::Network;
 use super::options::ReplicaOptions;
-use super::snapshot::SnapshotDir;
 use super::state_machine::StateMachine;
 use super::store::Store;
 use super::types::{Peer, TypeConfig};
@@ -23,10 +23,6 @@ use super::wal::Wal;
 
 pub(super) type PointsmanRaft = Raft<TypeConfig, StateMachine>;
 
-/// Entries after which a snapshot is taken.
-const SNAPSHOT_EVERY: u64 = 5000;
-/// Entries kept behind a snapshot, so that a follower shortly away needs no snapshot.
-const KEEP_BEHIND: u64 = 1000;
 /// How long a peer may take to receive and install a snapshot.
 const SNAPSHOT_DEADLINE: Duration = Duration::from_secs(30);
 /// How often a node with an empty log asks its peers whether the cluster has a history.
@@ -44,13 +40,16 @@ pub(super) fn open(options: &ReplicaOptions) -> Result<Opened, StartError> {
     let root = &options.data_dir;
     let dir = DataDir::open(root, &options.cluster_id, options.node_id)
         .map_err(|source| StartError::DataDir { path: root.clone(), source })?;
-    let wal = Wal::open(dir.wal()).map_err(|source| StartError::Wal { path: dir.wal(), source })?;
+    let ground = &options.ground;
+    let wal = ground.open_log(&dir).map_err(|source| StartError::Wal { path: dir.wal(), source })?;
     let store = Store::open(&dir.state(), RETAINED_EVENTS);
     let (store, state, meta) =
         store.map_err(|source| StartError::Store { path: dir.state(), source: Box::new(source) })?;
-    let snapshots = SnapshotDir::open(dir.snapshots())
+    let snapshots = ground
+        .open_snapshots(&dir)
         .map_err(|source| StartError::Store { path: dir.snapshots(), source: Box::new(source) })?;
-    Ok(Opened { machine: StateMachine::new(store, snapshots, state, meta), dir, wal })
+    let machine = StateMachine::on(ground.blocking(), store, snapshots, state, meta);
+    Ok(Opened { machine, dir, wal })
 }
 
 /// Refuses options that contradict themselves.
@@ -84,8 +83,8 @@ pub(super) fn config(options: &ReplicaOptions, may_elect: bool) -> Result<Arc<Co
         election_timeout_min: ms(options.timings.election_min),
         election_timeout_max: ms(options.timings.election_max),
         install_snapshot_timeout: ms(SNAPSHOT_DEADLINE),
-        snapshot_policy: SnapshotPolicy::LogsSinceLast(SNAPSHOT_EVERY),
-        max_in_snapshot_log_to_keep: KEEP_BEHIND,
+        snapshot_policy: SnapshotPolicy::LogsSinceLast(options.ground.snapshot_every()),
+        max_in_snapshot_log_to_keep: options.ground.keep_behind(),
         purge_batch_size: 256,
         enable_elect: may_elect,
         // A node that comes back from a partition must not depose a healthy leader.
@@ -142,13 +141,14 @@ pub(super) async fn enter(
         } else if members.len() == 1 {
             initialize(&raft, members).await;
         }
-        while gate.closed(Instant::now()).is_some() {
+        while gate.closed(clock::now()).is_some() {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         raft.runtime_config().elect(true);
     };
     let mut stopping = stopping;
     tokio::select! {
+        biased;
         () = entering => {}
         _ = stopping.wait_for(|stop| *stop) => {}
     }

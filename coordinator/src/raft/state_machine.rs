@@ -13,6 +13,7 @@ use openraft::{EntryPayload, OptionalSend, RaftSnapshotBuilder, Snapshot};
 use tokio::sync::{broadcast, watch};
 
 use super::codec::StateMeta;
+use super::ground::Blocking;
 use super::history::HistoryQuery;
 use super::snapshot::{self, SnapshotDir};
 use super::store::{Change, Store, StoreError};
@@ -30,6 +31,7 @@ pub struct StateMachine {
 }
 
 struct Inner {
+    blocking: Blocking,
     store: Store,
     snapshots: SnapshotDir,
     live: Mutex<Live>,
@@ -47,11 +49,27 @@ struct Live {
 impl StateMachine {
     /// Starts from what `store` holds.
     pub fn new(store: Store, snapshots: SnapshotDir, state: State, meta: StateMeta) -> Self {
+        Self::on(Blocking::default(), store, snapshots, state, meta)
+    }
+
+    pub(super) fn on(
+        blocking: Blocking,
+        store: Store,
+        snapshots: SnapshotDir,
+        state: State,
+        meta: StateMeta,
+    ) -> Self {
         let state = Arc::new(state);
         let (watch, _) = watch::channel(state.clone());
         let (events, _) = broadcast::channel(EVENTS_BEHIND);
         let live = Mutex::new(Live { state, meta });
-        Self { inner: Arc::new(Inner { store, snapshots, live, state: watch, events }) }
+        Self { inner: Arc::new(Inner { blocking, store, snapshots, live, state: watch, events }) }
+    }
+
+    /// The state and the log index that it stands at, of one moment.
+    pub fn applied(&self) -> (u64, Arc<State>) {
+        let live = self.inner.live();
+        (live.meta.applied.map_or(0, |id| id.index()), live.state.clone())
     }
 
     /// The state, and word of each change.
@@ -70,7 +88,7 @@ impl StateMachine {
     /// [`StoreError`], and `None` when the process is stopping.
     pub async fn history(&self, query: HistoryQuery) -> Result<Vec<Event>, Option<StoreError>> {
         let inner = self.inner.clone();
-        let reading = tokio::task::spawn_blocking(move || inner.store.history(&query));
+        let reading = self.inner.blocking.run(move || inner.store.history(&query));
         reading.await.map_err(|_| None)?.map_err(Some)
     }
 
@@ -87,7 +105,7 @@ impl StateMachine {
         work: impl FnOnce(&Inner) -> io::Result<T> + Send + 'static,
     ) -> io::Result<T> {
         let inner = self.inner.clone();
-        tokio::task::spawn_blocking(move || work(&inner)).await.map_err(io::Error::other)?
+        self.inner.blocking.run(move || work(&inner)).await.map_err(io::Error::other)?
     }
 }
 

@@ -1,8 +1,12 @@
 //! The materialised state and the history. The only place that knows sled.
 //!
-//! One tree, three kinds of key: `m` for what was applied last, `g<name>` for a group,
-//! `h<index><seq>` (big-endian) for an event. What an entry changes and the entry's own log id go
-//! in one atomic batch.
+//! One tree, four kinds of key: `m` for what was applied last, `g<name>` for a group,
+//! `h<index><seq>` (big-endian) for an event, `s` for a sum over all of them. What an entry changes
+//! and the entry's own log id go in one atomic batch.
+//!
+//! Atomic for a process that is killed, not when the power goes: sled uses segments of its file
+//! again before what made them free is on the disk, so pages of two moments may meet. The sum
+//! tells; such a store is set aside.
 //!
 //! Nothing here is synced while entries are applied: the log can always rebuild it. Before the log
 //! is purged, [`Store::persist`] makes it last. `sled::flush` alone does not: it hands pages to the
@@ -11,11 +15,13 @@
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use coordinator_core::event::Event;
 use coordinator_core::ids::GroupName;
 use coordinator_core::state::{Group, State};
+use sha2::{Digest as _, Sha256};
 
 use super::codec::{self, CodecError, StateMeta};
 use super::history::HistoryQuery;
@@ -23,6 +29,7 @@ use super::history::HistoryQuery;
 const META: &[u8] = b"m";
 const GROUP: u8 = b'g';
 const EVENT: u8 = b'h';
+const SUM: &[u8] = b"s";
 /// sled stalls for seconds on a very large batch.
 const CHUNK: usize = 1000;
 const CACHE_BYTES: u64 = 16 << 20;
@@ -61,6 +68,9 @@ pub enum StoreError {
         /// As found.
         key: Vec<u8>,
     },
+    /// Its parts are not of one moment.
+    #[error("the state store holds parts of different moments: the power went while it was written")]
+    Mixed,
 }
 
 impl From<StoreError> for io::Error {
@@ -92,6 +102,32 @@ pub struct Store {
     db: sled::Db,
     path: PathBuf,
     retained: u64,
+    /// As stored under [`SUM`].
+    sum: Mutex<Sum>,
+}
+
+/// A sum over keys and values, in any order. Not against forgery.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Sum(u64);
+
+impl Sum {
+    fn add(&mut self, key: &[u8], value: &[u8]) {
+        self.0 = self.0.wrapping_add(Self::of(key, value));
+    }
+
+    fn take(&mut self, key: &[u8], value: &[u8]) {
+        self.0 = self.0.wrapping_sub(Self::of(key, value));
+    }
+
+    fn of(key: &[u8], value: &[u8]) -> u64 {
+        let length = (key.len() as u64).to_le_bytes();
+        let hash = Sha256::new().chain_update(length).chain_update(key).chain_update(value).finalize();
+        hash.iter().take(8).fold(0, |sum, byte| sum << 8 | u64::from(*byte))
+    }
+
+    fn bytes(self) -> [u8; 8] {
+        self.0.to_be_bytes()
+    }
 }
 
 impl Store {
@@ -103,7 +139,7 @@ impl Store {
     /// [`StoreError`] when not even an empty one can be made.
     pub fn open(path: &Path, retained: u64) -> Result<(Self, State, StateMeta), StoreError> {
         let attempt = || {
-            let store = Self { db: open_db(path)?, path: path.to_owned(), retained };
+            let store = Self { db: open_db(path)?, path: path.to_owned(), retained, sum: Mutex::default() };
             let (state, meta) = store.load()?;
             Ok::<_, StoreError>((store, state, meta))
         };
@@ -129,6 +165,7 @@ impl Store {
             self.clear()?;
             return Ok((state, StateMeta::default()));
         };
+        self.check_sum()?;
         let meta: StateMeta = codec::decode(&meta)?;
         for found in self.db.scan_prefix([GROUP]) {
             let (key, value) = found.map_err(failed("read"))?;
@@ -141,30 +178,54 @@ impl Store {
         Ok((state, meta))
     }
 
+    fn check_sum(&self) -> Result<(), StoreError> {
+        let mut sum = Sum::default();
+        let mut stored: Option<sled::IVec> = None;
+        for found in self.db.iter() {
+            let (key, value): (sled::IVec, sled::IVec) = found.map_err(failed("read"))?;
+            if *key == *SUM {
+                stored = Some(value);
+            } else {
+                sum.add(&key, &value);
+            }
+        }
+        if stored.is_none_or(|stored| *stored != sum.bytes()) {
+            return Err(StoreError::Mixed);
+        }
+        *self.sum() = sum;
+        Ok(())
+    }
+
+    fn sum(&self) -> MutexGuard<'_, Sum> {
+        self.sum.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Writes what a batch of entries changed, atomically. Returns how many events are kept.
     ///
     /// # Errors
     /// [`StoreError`]: nothing was written.
     pub fn apply(&self, change: &Change<'_>) -> Result<u64, StoreError> {
-        let mut batch = sled::Batch::default();
+        let mut current = self.sum();
+        let mut writing = Writing { db: &self.db, batch: sled::Batch::default(), sum: *current };
         for (name, group) in &change.groups {
-            match group {
-                Some(group) => batch.insert(group_key(name), codec::encode(*group)?),
-                None => batch.remove(group_key(name)),
-            }
+            let value = group.map(codec::encode).transpose()?;
+            writing.put(group_key(name), value)?;
         }
         for event in change.events {
-            batch.insert(event_key(event.index, event.seq), codec::encode(event)?);
+            writing.put(event_key(event.index, event.seq), Some(codec::encode(event)?))?;
         }
         let mut meta = change.meta.clone();
         meta.events += change.events.len() as u64;
         let excess = meta.events.saturating_sub(self.retained);
         for found in self.db.scan_prefix([EVENT]).keys().take(excess.min(self.retained) as usize) {
-            batch.remove(found.map_err(failed("read"))?);
+            writing.put(found.map_err(failed("read"))?.to_vec(), None)?;
             meta.events -= 1;
         }
-        batch.insert(META, codec::encode(&meta)?);
+        writing.put(META.to_vec(), Some(codec::encode(&meta)?))?;
+        let Writing { mut batch, sum, .. } = writing;
+        batch.insert(SUM, &sum.bytes());
         self.db.apply_batch(batch).map_err(failed("write to"))?;
+        *current = sum;
         Ok(meta.events)
     }
 
@@ -174,24 +235,36 @@ impl Store {
     /// [`StoreError`]
     pub fn replace(&self, state: &State, meta: &StateMeta, events: &[Event]) -> Result<(), StoreError> {
         self.clear()?;
+        let mut sum = Sum::default();
+        let mut put = |batch: &mut sled::Batch, key: Vec<u8>, value: Vec<u8>| {
+            sum.add(&key, &value);
+            batch.insert(key, value);
+        };
         // A field added to the state must be stored too: this line then no longer compiles.
         let State { time: _, groups, withdrawn: _ } = state;
+        let mut batch = sled::Batch::default();
         for (name, group) in groups {
-            self.db.insert(group_key(name), codec::encode(group)?).map_err(failed("write to"))?;
+            put(&mut batch, group_key(name), codec::encode(group)?);
         }
+        self.db.apply_batch(batch).map_err(failed("write to"))?;
         for chunk in events.chunks(CHUNK) {
             let mut batch = sled::Batch::default();
             for event in chunk {
-                batch.insert(event_key(event.index, event.seq), codec::encode(event)?);
+                put(&mut batch, event_key(event.index, event.seq), codec::encode(event)?);
             }
             self.db.apply_batch(batch).map_err(failed("write to"))?;
         }
-        self.db.insert(META, codec::encode(meta)?).map_err(failed("write to"))?;
+        let mut batch = sled::Batch::default();
+        put(&mut batch, META.to_vec(), codec::encode(meta)?);
+        batch.insert(SUM, &sum.bytes());
+        self.db.apply_batch(batch).map_err(failed("write to"))?;
+        *self.sum() = sum;
         self.persist()
     }
 
     fn clear(&self) -> Result<(), StoreError> {
         self.db.remove(META).map_err(failed("clear"))?;
+        *self.sum() = Sum::default();
         loop {
             let mut batch = sled::Batch::default();
             let mut count = 0;
@@ -212,7 +285,14 @@ impl Store {
     /// [`StoreError`]: the log must not be purged.
     pub fn persist(&self) -> Result<(), StoreError> {
         self.db.flush().map_err(failed("flush"))?;
-        sync_file(&self.path.join("db"))?;
+        for file in ["db", "conf"] {
+            sync_file(&self.path.join(file))?;
+        }
+        // sled syncs neither its directory nor, on a new store, the one above it.
+        sync_file(&self.path)?;
+        if let Some(above) = self.path.parent().filter(|above| !above.as_os_str().is_empty()) {
+            sync_file(above)?;
+        }
         let blobs = self.path.join("blobs");
         let listing = match fs::read_dir(&blobs) {
             Ok(listing) => listing,
@@ -276,6 +356,30 @@ impl Store {
         }
         events.reverse();
         Ok(events)
+    }
+}
+
+/// A batch being put together, and the sum as it will be.
+struct Writing<'a> {
+    db: &'a sled::Db,
+    batch: sled::Batch,
+    sum: Sum,
+}
+
+impl Writing<'_> {
+    /// Sets or removes a key, at most once in a batch.
+    fn put(&mut self, key: Vec<u8>, value: Option<Vec<u8>>) -> Result<(), StoreError> {
+        if let Some(old) = self.db.get(&key).map_err(failed("read"))? {
+            self.sum.take(&key, &old);
+        }
+        match value {
+            Some(value) => {
+                self.sum.add(&key, &value);
+                self.batch.insert(key, value);
+            }
+            None => self.batch.remove(key),
+        }
+        Ok(())
     }
 }
 
@@ -458,6 +562,24 @@ mod tests {
         let (store, state, found) = Store::open(&path, 5).unwrap();
         assert_eq!((state, found), (State::default(), StateMeta::default()));
         assert!(store.db.is_empty());
+    }
+
+    #[test]
+    fn a_store_with_parts_of_two_moments_is_set_aside() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("state");
+        let (store, ..) = Store::open(&path, 5).unwrap();
+        let (old, new) = (group("one"), Group { revision: 9, ..group("one") });
+        for (index, group) in [(1, &old), (2, &new)] {
+            let groups = vec![(&group.spec.name, Some(group))];
+            store.apply(&Change { groups, events: &[], meta: &meta(index, 0) }).unwrap();
+        }
+        store.db.insert(group_key(&old.spec.name), codec::encode(&old).unwrap()).unwrap();
+        store.persist().unwrap();
+        drop(store);
+        let (_, state, found) = Store::open(&path, 5).unwrap();
+        assert_eq!((state, found), (State::default(), StateMeta::default()));
+        assert!(root.path().join("state.damaged/db").exists());
     }
 
     #[test]

@@ -21,6 +21,7 @@ openraft::declare_raft_types!(
         NodeId = u64,
         Node = Peer,
         LeaderId = leader_id_std::LeaderId<u64, u64>,
+        AsyncRuntime = super::runtime::Runtime,
 );
 
 /// A command on its way through the log.

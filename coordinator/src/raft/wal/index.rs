@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
-use super::files::DiskFile;
+use crate::raft::disk::DiskFile;
 use crate::raft::types::{Entry, LogId, Vote};
 
 /// Encoded bytes of entries kept decoded. Entries not yet on disk are kept beyond it.

@@ -10,13 +10,13 @@ use openraft::storage::{IOFlushed, LogState, RaftLogReader, RaftLogStorage};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::error::WalError;
-use super::files::{Disk, OsDisk};
 use super::index::{Index, Slot};
 use super::recover;
 use super::segment::Supplier;
 use super::writer::{Done, Op, What, Writer, lock};
 use crate::raft::StorageHealth;
 use crate::raft::codec::{self, WalRecord};
+use crate::raft::disk::{Disk, DiskFile, OsDisk};
 use crate::raft::types::{Entry, LogId, TypeConfig, Vote};
 
 /// The size of a segment.
@@ -38,6 +38,14 @@ pub struct Wal {
     health: watch::Receiver<StorageHealth>,
 }
 
+/// What runs behind a log.
+struct Parts {
+    writer: Writer,
+    work: mpsc::Receiver<Op>,
+    supplier: Arc<Supplier>,
+    health: watch::Sender<StorageHealth>,
+}
+
 impl Wal {
     /// Opens the log in the directory `root`, creating it when there is none. Blocks on the disk.
     ///
@@ -52,13 +60,8 @@ impl Wal {
     /// # Errors
     /// As [`open`](Self::open).
     pub fn open_on(disk: Arc<dyn Disk>, segment_size: u64) -> Result<Self, WalError> {
-        let recovered = recover::open(&disk, segment_size, rand::random())?;
-        let (health, health_seen) = watch::channel(StorageHealth::Ok);
-        let mut recovered = recovered;
-        let supplier = Arc::new(Supplier::new(disk.clone(), recovered.spare.take()));
-        let writer = Writer::new(disk.clone(), supplier.clone(), health.clone(), segment_size, recovered)?;
-        let index = writer.index.clone();
-        let (ops, work) = mpsc::channel(QUEUE);
+        let (wal, Parts { writer, work, supplier, health }) =
+            Self::prepare(disk, segment_size, rand::random(), true)?;
         // The writer waits with a timeout, for which it has a runtime of its own on its thread.
         let clock = tokio::runtime::Builder::new_current_thread().enable_time().build();
         let clock = clock.map_err(|source| WalError::Thread { source })?;
@@ -70,7 +73,36 @@ impl Wal {
         };
         spawn("wal-supplier", Box::new(move || supplier.run(&health)))?;
         spawn("wal-writer", Box::new(move || clock.block_on(writer.run(work))))?;
-        Ok(Self { index, ops, health: health_seen })
+        Ok(wal)
+    }
+
+    /// Opens the log on a disk that never blocks, without threads: the writer is a task of the
+    /// current runtime. For simulations, whose runs must be equal; `new_log` is what tells a new
+    /// log from another one, random otherwise.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn open_as_task(disk: Arc<dyn Disk>, segment_size: u64, new_log: u64) -> Result<Self, WalError> {
+        let (wal, Parts { writer, work, supplier, health }) =
+            Self::prepare(disk, segment_size, new_log, false)?;
+        tokio::spawn(async move { supplier.run_as_task(&health).await });
+        tokio::spawn(writer.run(work));
+        Ok(wal)
+    }
+
+    fn prepare(
+        disk: Arc<dyn Disk>,
+        segment_size: u64,
+        new_log: u64,
+        threaded: bool,
+    ) -> Result<(Self, Parts), WalError> {
+        let mut recovered = recover::open(&disk, segment_size, new_log)?;
+        let (health, health_seen) = watch::channel(StorageHealth::Ok);
+        let supplier = Arc::new(Supplier::new(disk.clone(), recovered.spare.take(), threaded));
+        let writer = Writer::new(disk, supplier.clone(), health.clone(), segment_size, recovered)?;
+        let index = writer.index.clone();
+        let (ops, work) = mpsc::channel(QUEUE);
+        Ok((Self { index, ops, health: health_seen }, Parts { writer, work, supplier, health }))
     }
 
     /// Whether the log takes writes.
@@ -108,10 +140,7 @@ impl Wal {
         self.ops.send(op).await.map_err(|_| stopped())
     }
 
-    async fn read(
-        &self,
-        slots: Vec<(Slot, Option<Arc<dyn super::files::DiskFile>>)>,
-    ) -> io::Result<Vec<Entry>> {
+    async fn read(&self, slots: Vec<(Slot, Option<Arc<dyn DiskFile>>)>) -> io::Result<Vec<Entry>> {
         if slots.iter().all(|(slot, _)| slot.cached.is_some()) {
             return Ok(slots.iter().filter_map(|(slot, _)| slot.cached.as_deref().cloned()).collect());
         }

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 
-use super::files::{Disk, DiskFile};
+use crate::raft::disk::{Disk, DiskFile};
 
 /// What a disk writes whole or not at all.
 const SECTOR: usize = 512;

@@ -8,7 +8,6 @@
 //! that is not whole stops the node with the file, the offset and what to do.
 
 mod error;
-mod files;
 mod frame;
 mod index;
 mod log;
@@ -21,5 +20,4 @@ mod tests;
 mod writer;
 
 pub use error::WalError;
-pub use files::{Disk, DiskFile, OsDisk};
 pub use log::{SEGMENT_SIZE, Wal};

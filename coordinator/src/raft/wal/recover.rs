@@ -8,11 +8,11 @@
 use std::sync::Arc;
 
 use super::error::WalError;
-use super::files::{Disk, DiskFile};
 use super::frame::{BATCH_HEADER, BatchHeader, MARK_FILE, Mark, PAGE, SegmentHeader, find_batch, padded};
 use super::index::{Index, Place, Segment, Slot};
 use super::segment;
 use crate::raft::codec::{HEADER_LEN, Reader, WalRecord};
+use crate::raft::disk::{Disk, DiskFile};
 
 const MARK_NAME: &str = "synced";
 
@@ -42,6 +42,9 @@ struct Found {
 /// new segments.
 pub(super) fn open(disk: &Arc<dyn Disk>, segment_size: u64, new_log: u64) -> Result<Recovered, WalError> {
     let names = sweep(&**disk)?;
+    // A process killed between a renaming and the sync of the directory leaves a segment that is
+    // there, but not lasting: what is acknowledged from it would be gone with it.
+    disk.sync_dir().map_err(|e| WalError::io("sync", disk.describe(""), e))?;
     let mut numbers: Vec<u64> = names.iter().filter_map(|name| segment::number(name)).collect();
     numbers.sort_unstable();
     let has_mark = names.iter().any(|name| name == MARK_NAME);

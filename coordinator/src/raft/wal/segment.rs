@@ -9,9 +9,9 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use super::error::WalError;
-use super::files::{Disk, DiskFile};
 use super::frame::{PAGE, SegmentHeader};
 use crate::raft::StorageHealth;
+use crate::raft::disk::{Disk, DiskFile};
 
 /// Below this the disk counts as full: room for the state store, a snapshot and the next segment.
 const MIN_FREE: u64 = 96 << 20;
@@ -72,11 +72,14 @@ pub(super) struct Supplier {
     disk: Arc<dyn Disk>,
     spare: Mutex<Spare>,
     changed: Condvar,
+    /// Whether it has a thread; without one, a segment is made when it is taken.
+    threaded: bool,
 }
 
 impl Supplier {
-    pub(super) fn new(disk: Arc<dyn Disk>, ready: Option<(u64, Arc<dyn DiskFile>)>) -> Self {
-        Self { disk, spare: Mutex::new(Spare { ready, ..Spare::default() }), changed: Condvar::new() }
+    pub(super) fn new(disk: Arc<dyn Disk>, ready: Option<(u64, Arc<dyn DiskFile>)>, threaded: bool) -> Self {
+        let spare = Mutex::new(Spare { ready, ..Spare::default() });
+        Self { disk, spare, changed: Condvar::new(), threaded }
     }
 
     fn spare(&self) -> MutexGuard<'_, Spare> {
@@ -105,7 +108,11 @@ impl Supplier {
             if spare.stop || spare.wanted.is_none() {
                 return Err(WalError::Stopped { detail: "no further segment is being made".to_owned() });
             }
-            spare = self.changed.wait(spare).unwrap_or_else(PoisonError::into_inner);
+            spare = if self.threaded {
+                self.changed.wait(spare).unwrap_or_else(PoisonError::into_inner)
+            } else {
+                self.make(spare)
+            };
         }
     }
 
@@ -118,30 +125,51 @@ impl Supplier {
     pub(super) fn run(&self, health: &watch::Sender<StorageHealth>) {
         let mut spare = self.spare();
         while !spare.stop {
-            if let Some(wanted) = spare.wanted {
-                drop(spare);
-                let made = create(&*self.disk, wanted);
-                spare = self.spare();
-                match made {
-                    Ok(file) => {
-                        spare.wanted = None;
-                        spare.failed = None;
-                        spare.ready = Some((wanted.segment, file));
-                    }
-                    Err(error) => spare.failed = Some(error),
-                }
-                self.changed.notify_all();
-            }
-            let shortage = spare.failed.as_ref().map(ToString::to_string);
-            drop(spare);
-            self.report(health, shortage);
-            spare = self.spare();
+            spare = self.turn(spare, health);
             // A failed segment is tried again after the pause; a new wish ends the pause.
             if spare.wanted.is_none() || spare.failed.is_some() {
                 let paused = self.changed.wait_timeout(spare, LOOK_EVERY);
                 spare = paused.unwrap_or_else(PoisonError::into_inner).0;
             }
         }
+    }
+
+    /// The same as a task, where no file operation blocks.
+    pub(super) async fn run_as_task(&self, health: &watch::Sender<StorageHealth>) {
+        while !self.spare().stop {
+            drop(self.turn(self.spare(), health));
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
+
+    /// Makes what is wanted, and says how the disk is.
+    fn turn<'a>(
+        &'a self,
+        spare: MutexGuard<'a, Spare>,
+        health: &watch::Sender<StorageHealth>,
+    ) -> MutexGuard<'a, Spare> {
+        let spare = self.make(spare);
+        let shortage = spare.failed.as_ref().map(ToString::to_string);
+        drop(spare);
+        self.report(health, shortage);
+        self.spare()
+    }
+
+    fn make<'a>(&'a self, mut spare: MutexGuard<'a, Spare>) -> MutexGuard<'a, Spare> {
+        let Some(wanted) = spare.wanted else { return spare };
+        drop(spare);
+        let made = create(&*self.disk, wanted);
+        spare = self.spare();
+        match made {
+            Ok(file) => {
+                spare.wanted = None;
+                spare.failed = None;
+                spare.ready = Some((wanted.segment, file));
+            }
+            Err(error) => spare.failed = Some(error),
+        }
+        self.changed.notify_all();
+        spare
     }
 
     fn report(&self, health: &watch::Sender<StorageHealth>, shortage: Option<String>) {

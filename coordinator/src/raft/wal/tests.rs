@@ -45,9 +45,9 @@ async fn a_purge_removes_segments_and_keeps_vote_and_position() {
     let mut wal = open(&disk).unwrap();
     wal.save_vote(&Vote::new_committed(1, 1)).await.unwrap();
     append(&mut wal, (0..1000).map(|index| entry(1, index, 300))).await.unwrap();
-    let before = super::Disk::list(&disk).unwrap().len();
+    let before = crate::raft::disk::Disk::list(&disk).unwrap().len();
     wal.purge(log_id(1, 990)).await.unwrap();
-    let after = super::Disk::list(&disk).unwrap();
+    let after = crate::raft::disk::Disk::list(&disk).unwrap();
     assert!(before > 4 && after.len() <= 4, "{before} files, then {after:?}");
     wal.close().await;
 

@@ -1,20 +1,21 @@
-//! The one thread that writes: votes, entries and everything else in the order they came.
+//! The one writer: votes, entries and everything else in the order they came.
 
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use openraft::storage::IOFlushed;
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::Instant;
 
 use super::error::WalError;
-use super::files::{Disk, DiskFile};
 use super::frame::{BATCH_HEADER, BatchHeader, Mark, PAGE, SegmentHeader, padded};
 use super::index::{Index, Place, Segment};
 use super::recover::Recovered;
 use super::segment::{self, Supplier};
 use crate::raft::StorageHealth;
 use crate::raft::codec::{self, WalRecord};
+use crate::raft::disk::{Disk, DiskFile};
 use crate::raft::types::{LogId, TypeConfig, Vote};
 
 /// The most payload in one batch, unless a single record is larger; at most a quarter of a segment.
@@ -138,14 +139,14 @@ impl Writer {
         Ok(writer)
     }
 
-    /// The body of the writer's thread; returns when it is told to stop or nobody is left to ask.
+    /// The body of the writer's thread, or task; returns when it is told to stop or nobody is left to ask.
     pub(super) async fn run(mut self, mut ops: mpsc::Receiver<Op>) {
         let mut taken = Vec::new();
         loop {
             taken.clear();
             match tokio::time::timeout(IDLE, ops.recv_many(&mut taken, MAX_OPS)).await {
                 Err(_idle) => {
-                    self.settle();
+                    self.settle().await;
                     // Nothing is owed any more: sleep until there is work.
                     if ops.recv_many(&mut taken, MAX_OPS).await == 0 {
                         break;
@@ -154,22 +155,22 @@ impl Writer {
                 Ok(0) => break,
                 Ok(_) => {}
             }
-            if self.handle(taken.drain(..)) {
+            if self.handle(taken.drain(..)).await {
                 break;
             }
         }
-        self.settle();
+        self.settle().await;
         self.supplier.stop();
     }
 
     /// Writes what was taken together. Says whether to stop.
-    fn handle(&mut self, ops: impl Iterator<Item = Op>) -> bool {
+    async fn handle(&mut self, ops: impl Iterator<Item = Op>) -> bool {
         let mut batch = Batch::default();
         for op in ops {
             match op {
                 Op::Stop { done } => {
-                    self.flush(&mut batch);
-                    self.settle();
+                    self.flush(&mut batch).await;
+                    self.settle().await;
                     Done::Reply(done).tell(self.failure());
                     return true;
                 }
@@ -180,7 +181,7 @@ impl Writer {
                             continue;
                         }
                         if !batch.payload.is_empty() && batch.payload.len() + bytes.len() > self.max_batch {
-                            self.flush(&mut batch);
+                            self.flush(&mut batch).await;
                         }
                         batch.add(what, &bytes);
                         self.book(what);
@@ -189,7 +190,7 @@ impl Writer {
                 }
             }
         }
-        self.flush(&mut batch);
+        self.flush(&mut batch).await;
         false
     }
 
@@ -203,11 +204,11 @@ impl Writer {
     }
 
     /// Writes and syncs the batch, then tells everyone in it.
-    fn flush(&mut self, batch: &mut Batch) {
+    async fn flush(&mut self, batch: &mut Batch) {
         let mut batch = std::mem::take(batch);
         let outcome = match &self.failed {
             Some(detail) => Err(WalError::Stopped { detail: detail.clone() }),
-            None => self.write(&mut batch),
+            None => self.write(&mut batch).await,
         };
         if let Err(error) = &outcome
             && self.failed.is_none()
@@ -224,7 +225,7 @@ impl Writer {
         }
     }
 
-    fn write(&mut self, batch: &mut Batch) -> Result<(), WalError> {
+    async fn write(&mut self, batch: &mut Batch) -> Result<(), WalError> {
         if batch.records == 0 {
             return Ok(());
         }
@@ -247,7 +248,7 @@ impl Writer {
         self.file
             .write_at(self.at, &bytes)
             .map_err(|e| WalError::io("write", self.disk.describe(&name), e))?;
-        self.file.sync().map_err(|e| WalError::io("sync", self.disk.describe(&name), e))?;
+        self.file.sync_batch().await.map_err(|e| WalError::io("sync", self.disk.describe(&name), e))?;
         {
             let mut index = lock(&self.index);
             for (log_id, offset) in &batch.entries {
@@ -298,7 +299,7 @@ impl Writer {
     }
 
     /// Writes and syncs what was only noted.
-    fn settle(&mut self) {
+    async fn settle(&mut self) {
         if self.noted.is_some_and(|id| id != self.meta.committed) && self.failed.is_none() {
             let id = self.noted.take().flatten();
             self.meta.committed = id;
@@ -307,7 +308,7 @@ impl Writer {
                 Ok(bytes) => batch.add(What::Committed(id), &bytes),
                 Err(error) => tracing::error!(%error, "could not note what is committed"),
             }
-            self.flush(&mut batch);
+            self.flush(&mut batch).await;
         }
         self.noted = None;
         if self.mark_dirty

@@ -1,10 +1,12 @@
-//! The few file operations the log needs, behind a trait so that tests can lose power.
+//! The few file operations that Raft's files need, behind a trait so that tests can lose power.
 
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::path::PathBuf;
 use std::sync::Arc;
+
+use futures::future::BoxFuture;
 
 /// A directory.
 pub trait Disk: Send + Sync + 'static {
@@ -36,6 +38,43 @@ pub trait DiskFile: Send + Sync + 'static {
     fn write_at(&self, offset: u64, data: &[u8]) -> io::Result<()>;
     /// Makes everything written last through a power loss: `fdatasync`.
     fn sync(&self) -> io::Result<()>;
+    /// The same before a batch is acknowledged. A simulated disk takes its virtual time here; a
+    /// real one blocks, on the writer's own thread.
+    fn sync_batch(&self) -> BoxFuture<'_, io::Result<()>> {
+        Box::pin(std::future::ready(self.sync()))
+    }
+}
+
+/// Replaces the file `name` so that after a power loss it holds the old or the new content, whole.
+///
+/// # Errors
+/// The old content stays, unless the very last step failed: it makes the new one last.
+pub fn replace(disk: &dyn Disk, name: &str, content: &[u8]) -> io::Result<()> {
+    let temporary = format!("{name}.tmp");
+    let file = disk.create(&temporary)?;
+    file.write_at(0, content)?;
+    file.sync()?;
+    disk.rename(&temporary, name)?;
+    disk.sync_dir()
+}
+
+/// The content of the file `name`, if there is one; an error if it is longer than `limit` bytes.
+///
+/// # Errors
+/// When it cannot be read, and `InvalidData` when it is too long.
+pub fn read(disk: &dyn Disk, name: &str, limit: u64) -> io::Result<Option<Vec<u8>>> {
+    let file = match disk.open(name) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        opened => opened?,
+    };
+    let size = file.size()?;
+    if size > limit {
+        let detail = format!("{} is {size} bytes long; {limit} is the most", disk.describe(name));
+        return Err(io::Error::new(io::ErrorKind::InvalidData, detail));
+    }
+    let mut bytes = vec![0; usize::try_from(size).map_err(io::Error::other)?];
+    file.read_at(0, &mut bytes)?;
+    Ok(Some(bytes))
 }
 
 /// A directory of the operating system.
