@@ -261,6 +261,7 @@ fn group(name: GroupName, revision: u64, size: usize) -> Group {
         bindings: Vec::new(),
         policy: Policy::default(),
         lease: LeaseSpec::default(),
+        path_probes: Vec::new(),
     };
     let mut group = Group::new(spec, revision, WallTime(revision));
     let drift = |n: usize| (format!("binding-{n}").parse().ok(), "elsewhere ".repeat(100));
