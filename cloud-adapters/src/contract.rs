@@ -14,6 +14,7 @@ mod driver;
 mod error;
 mod journal;
 mod locks;
+mod power;
 
 use std::collections::BTreeSet;
 
@@ -26,6 +27,7 @@ pub use driver::{inspect, move_binding};
 pub use error::{AdapterError, Cause};
 pub use journal::{JOURNAL_CALLS, Journal};
 pub use locks::{ResourceLocks, Turn};
+pub use power::{Power, PowerOffJob, power_off};
 
 /// One binding to move.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -120,6 +122,12 @@ pub trait Adapter: Send + Sync {
 
     /// The locks that keep the moves of one process from fighting over a resource.
     fn locks(&self) -> &ResourceLocks;
+
+    /// How it powers machines off; `None` when it cannot, and then no appliance may be declared to
+    /// be fenced by it.
+    fn power(&self) -> Option<&dyn Power> {
+        None
+    }
 
     /// Reads where `binding` points, and every resource that a move of it may have to change.
     ///

@@ -13,6 +13,7 @@ pub mod registry;
 pub mod simulated;
 
 pub use contract::{
-    Actual, Adapter, AdapterError, Backoff, Gate, Journal, MoveJob, Pointing, inspect, move_binding,
+    Actual, Adapter, AdapterError, Backoff, Gate, Journal, MoveJob, Pointing, Power, PowerOffJob, inspect,
+    move_binding, power_off,
 };
 pub use registry::{AdapterKind, AdapterSpec, Adapters, RegistryError};

@@ -121,6 +121,16 @@ impl Adapters {
         self.by_name.keys()
     }
 
+    /// The names of those that can power machines off, in order.
+    pub fn with_power(&self) -> impl Iterator<Item = &AdapterName> {
+        self.by_name.iter().filter(|(_, adapter)| adapter.power().is_some()).map(|(name, _)| name)
+    }
+
+    /// The adapter of that name.
+    pub fn named(&self, name: &AdapterName) -> Option<Arc<dyn Adapter>> {
+        self.by_name.get(name).cloned()
+    }
+
     /// The adapter that moves `binding`.
     ///
     /// # Errors

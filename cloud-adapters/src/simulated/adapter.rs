@@ -4,6 +4,7 @@
 //! NIC or a table, and each has tokens of its own.
 
 mod documents;
+mod power;
 mod public_ip;
 mod route;
 
@@ -17,7 +18,7 @@ use futures::future::BoxFuture;
 
 use super::client::{CloudClient, SimulatedAdapterError, Versioned};
 use crate::contract::{
-    Actual, Adapter, AdapterError, Backoff, Change, Journal, MoveJob, ResourceLocks, ResourceSeen,
+    Actual, Adapter, AdapterError, Backoff, Change, Journal, MoveJob, Power, ResourceLocks, ResourceSeen,
 };
 use documents::{is_settled, token_on, with_token};
 
@@ -50,20 +51,21 @@ impl SimulatedAdapter {
         Ok(ResourceSeen { id, etag, token, document })
     }
 
-    /// Waits until the cloud has finished the write.
+    /// Waits until the cloud has finished the newest change of `resource`.
     async fn wait_until_settled(
         &self,
-        change: &Change,
+        resource: &str,
+        attempt: &str,
         first: Versioned,
         journal: &Journal,
-    ) -> Result<(), AdapterError> {
+    ) -> Result<Versioned, AdapterError> {
         let mut backoff = Backoff::new(Duration::from_millis(20), Duration::from_millis(500));
         let mut newest = first;
         while !is_settled(&newest.document) {
             tokio::time::sleep(backoff.next_wait(None)).await;
-            newest = self.client.get(&change.resource, &change.attempt, journal).await?;
+            newest = self.client.get(resource, attempt, journal).await?;
         }
-        Ok(())
+        Ok(newest)
     }
 }
 
@@ -78,6 +80,10 @@ impl Adapter for SimulatedAdapter {
 
     fn locks(&self) -> &ResourceLocks {
         &self.locks
+    }
+
+    fn power(&self) -> Option<&dyn Power> {
+        Some(self)
     }
 
     fn read<'a>(
@@ -133,7 +139,7 @@ impl Adapter for SimulatedAdapter {
         async move {
             let Change { attempt, resource, etag, document } = change;
             let accepted = self.client.put(resource, etag, document, attempt, journal).await?;
-            self.wait_until_settled(change, accepted, journal).await
+            self.wait_until_settled(resource, attempt, accepted, journal).await.map(|_| ())
         }
         .boxed()
     }

@@ -8,12 +8,13 @@
 //! detached address stops carrying at the start of that work, everything else at its end.
 
 mod check;
+mod machines;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use super::model::{Carried, CarriedBy, Nic, Provisioning, PublicIp, RouteTable, Topology};
+use super::model::{Carried, CarriedBy, Machine, Nic, Provisioning, PublicIp, RouteTable, Topology};
 use check::{
     bad_request, check_nic, check_nic_against, check_table, in_progress, names, not_found, public_ips_of,
     refuse_unless_writable,
@@ -57,6 +58,9 @@ pub struct Cloud {
     public_ips: BTreeMap<String, PublicIp>,
     nics: BTreeMap<String, Nic>,
     tables: BTreeMap<String, RouteTable>,
+    machines: BTreeMap<String, Machine>,
+    /// The NICs of machines that are off at this moment.
+    dark: BTreeSet<String>,
     /// Counts writes, for ETags that never come back.
     version: u64,
     /// Which public IP each `nic/ip-configuration` carries at this moment.
@@ -81,6 +85,7 @@ struct Work {
 enum Resource {
     Nic(String),
     Table(String),
+    Machine(String),
 }
 
 impl Cloud {
@@ -107,6 +112,9 @@ impl Cloud {
             table.provisioning = Provisioning::Succeeded;
             self.take_effect_on_table(&table);
             self.tables.insert(table.name.clone(), table);
+        }
+        for machine in topology.machines {
+            self.add_machine(machine);
         }
         self.note_history(now);
         Ok(())
@@ -235,6 +243,7 @@ impl Cloud {
                         self.tables.insert(table.name.clone(), table);
                     }
                 }
+                Resource::Machine(name) => self.finish_machine(name),
             }
             self.note_history(work.due);
         }
@@ -276,11 +285,13 @@ impl Cloud {
     fn carriers(&self, what: &Carried) -> Vec<String> {
         match what {
             Carried::PublicIp(name) => {
-                self.carrying.iter().filter(|(_, ip)| *ip == name).map(|(config, _)| config.clone()).collect()
+                let lit = |config: &str| !self.dark.contains(config.split('/').next().unwrap_or_default());
+                let mine = self.carrying.iter().filter(|(config, ip)| *ip == name && lit(config));
+                mine.map(|(config, _)| config.clone()).collect()
             }
             Carried::Route { table, route } => {
                 let hop = self.leading.get(&(table.clone(), route.clone()));
-                hop.map(ToString::to_string).into_iter().collect()
+                hop.filter(|hop| !self.is_dark(**hop)).map(ToString::to_string).into_iter().collect()
             }
         }
     }
@@ -355,11 +366,12 @@ impl Cloud {
     }
 
     fn check_topology(&self, topology: &Topology) -> Result<(), Refusal> {
-        let Topology { public_ips, nics, route_tables } = topology;
+        let Topology { public_ips, nics, route_tables, machines } = topology;
         let ips = names("public IP", self.public_ips.keys(), public_ips.iter().map(|ip| &ip.name))?;
         names("NIC", self.nics.keys(), nics.iter().map(|nic| &nic.name))?;
         names("route table", self.tables.keys(), route_tables.iter().map(|table| &table.name))?;
         route_tables.iter().try_for_each(check_table)?;
+        self.check_machines(machines, nics)?;
         let (mut addresses, mut taken) = (BTreeSet::new(), BTreeSet::new());
         for (nic, is_new) in
             self.nics.values().map(|nic| (nic, false)).chain(nics.iter().map(|nic| (nic, true)))

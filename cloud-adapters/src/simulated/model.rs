@@ -100,6 +100,37 @@ pub struct Route {
     pub next_hop: IpAddr,
 }
 
+/// Whether a machine runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MachinePower {
+    /// It is switched on.
+    On,
+    /// It is switched off: none of its NICs carries anything.
+    Off,
+}
+
+/// A machine.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Machine {
+    /// Unique among machines.
+    pub name: String,
+    /// Changes with every write. Ignored in a write: `If-Match` is what counts.
+    #[serde(default)]
+    pub etag: String,
+    /// Ignored in a write.
+    #[serde(default = "succeeded")]
+    pub provisioning: Provisioning,
+    /// Kept as written.
+    #[serde(default)]
+    pub tags: Tags,
+    /// As asked for; it is so once the cloud has finished.
+    pub power: MachinePower,
+    /// Its NICs, by name. Fixed at creation.
+    pub nics: Vec<String>,
+}
+
 fn succeeded() -> Provisioning {
     Provisioning::Succeeded
 }
@@ -114,6 +145,8 @@ pub struct Topology {
     pub nics: Vec<Nic>,
     /// Route tables.
     pub route_tables: Vec<RouteTable>,
+    /// Machines. A NIC that no machine has is always on.
+    pub machines: Vec<Machine>,
 }
 
 impl Topology {
@@ -144,6 +177,20 @@ impl Topology {
             provisioning: Provisioning::Succeeded,
             tags: Tags::new(),
             ip_configurations: vec![config],
+        });
+        self
+    }
+
+    /// Adds a machine that is on and has one NIC.
+    #[must_use]
+    pub fn machine(mut self, name: &str, nic: &str) -> Self {
+        self.machines.push(Machine {
+            name: name.to_owned(),
+            etag: String::new(),
+            provisioning: Provisioning::Succeeded,
+            tags: Tags::new(),
+            power: MachinePower::On,
+            nics: vec![nic.to_owned()],
         });
         self
     }

@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 
 use super::cloud::Refusal;
 use super::faults::FaultPlan;
-use super::model::{CallSeen, Carried, CarriedBy, Nic, PublicIp, RouteTable, Topology};
+use super::model::{CallSeen, Carried, CarriedBy, Machine, Nic, PublicIp, RouteTable, Topology};
 use super::server;
 use super::shared::{Shared, advance_when_due, any_port};
 
@@ -155,6 +155,11 @@ impl Running {
     /// A route table as it is.
     pub fn route_table(&self, name: &str) -> Option<RouteTable> {
         self.shared.look(|cloud| cloud.route_table(name).ok().cloned())
+    }
+
+    /// A machine as it is.
+    pub fn machine(&self, name: &str) -> Option<Machine> {
+        self.shared.look(|cloud| cloud.machine(name).ok().cloned())
     }
 
     /// The newest calls, oldest first.

@@ -1,7 +1,7 @@
 //! The simulated cloud's API over HTTP on loopback.
 //!
-//! `GET` and `PUT /v1/nics/{name}` and `/v1/route-tables/{name}`, `GET /v1/public-ips/{name}`:
-//! what a cloud has, with faults. Below `/admin`, without faults: `POST topology`, `PUT faults`,
+//! `GET` and `PUT /v1/nics/{name}`, `/v1/route-tables/{name}` and `/v1/machines/{name}`, `GET
+//! /v1/public-ips/{name}`: what a cloud has, with faults. Below `/admin`, without faults: `POST topology`, `PUT faults`,
 //! `GET calls`, `GET history`, `GET listeners`.
 
 use std::sync::Arc;
@@ -28,6 +28,7 @@ pub(super) fn router(shared: Arc<Shared>) -> Router {
         .route("/v1/nics/{name}", get(get_nic).put(put_nic))
         .route("/v1/public-ips/{name}", get(get_public_ip))
         .route("/v1/route-tables/{name}", get(get_table).put(put_table))
+        .route("/v1/machines/{name}", get(get_machine).put(put_machine))
         .route("/admin/topology", post(add_topology))
         .route("/admin/faults", put(set_faults))
         .route("/admin/calls", get(|State(s): State<Arc<Shared>>| async move { Json(s.calls()) }))
@@ -81,6 +82,22 @@ async fn put_table(
 ) -> Response {
     match parse(&body) {
         Ok(table) => answer(shared, Call::PutTable { name, if_match: if_match(&headers), table }).await,
+        Err(refusal) => refuse(refusal),
+    }
+}
+
+async fn get_machine(State(shared): State<Arc<Shared>>, Path(name): Path<String>) -> Response {
+    answer(shared, Call::GetMachine(name)).await
+}
+
+async fn put_machine(
+    State(shared): State<Arc<Shared>>,
+    Path(name): Path<String>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    match parse(&body) {
+        Ok(machine) => answer(shared, Call::PutMachine { name, if_match: if_match(&headers), machine }).await,
         Err(refusal) => refuse(refusal),
     }
 }

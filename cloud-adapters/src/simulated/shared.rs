@@ -16,7 +16,7 @@ use tokio::task::JoinSet;
 use super::cloud::{Cloud, Refusal};
 use super::dataplane;
 use super::faults::{Fate, FaultPlan};
-use super::model::{CallSeen, Carried, CarriedBy, Nic, RouteTable, Topology};
+use super::model::{CallSeen, Carried, CarriedBy, Machine, Nic, RouteTable, Topology};
 
 /// Most calls kept; the oldest go first.
 const CALLS: usize = 10_000;
@@ -58,6 +58,8 @@ pub(super) enum Call {
     GetTable(String),
     PutNic { name: String, if_match: Option<String>, nic: Nic },
     PutTable { name: String, if_match: Option<String>, table: RouteTable },
+    GetMachine(String),
+    PutMachine { name: String, if_match: Option<String>, machine: Machine },
 }
 
 /// What a successful call gives.
@@ -76,7 +78,7 @@ pub(super) struct ListensFor {
 
 impl Call {
     fn is_write(&self) -> bool {
-        matches!(self, Call::PutNic { .. } | Call::PutTable { .. })
+        matches!(self, Call::PutNic { .. } | Call::PutTable { .. } | Call::PutMachine { .. })
     }
 
     fn words(&self) -> String {
@@ -86,6 +88,8 @@ impl Call {
             Call::GetTable(name) => format!("GET route-tables/{name}"),
             Call::PutNic { name, .. } => format!("PUT nics/{name}"),
             Call::PutTable { name, .. } => format!("PUT route-tables/{name}"),
+            Call::GetMachine(name) => format!("GET machines/{name}"),
+            Call::PutMachine { name, .. } => format!("PUT machines/{name}"),
         }
     }
 }
@@ -148,6 +152,11 @@ impl Shared {
             Call::PutTable { name, if_match, table } => {
                 let put = cloud.put_route_table(now, &name, if_match.as_deref(), table, takes);
                 put.map(|table| answer(&table.etag, &table))
+            }
+            Call::GetMachine(name) => cloud.machine(&name).map(|machine| answer(&machine.etag, machine)),
+            Call::PutMachine { name, if_match, machine } => {
+                let put = cloud.put_machine(now, &name, if_match.as_deref(), machine, takes);
+                put.map(|machine| answer(&machine.etag, &machine))
             }
         };
         inner.redirect();

@@ -24,11 +24,16 @@ pub(super) fn token_on(document: &Value, group: &GroupName) -> Result<Option<Tok
 }
 
 /// The document with the job's token on it.
-pub(super) fn with_token(mut document: Value, job: &MoveJob) -> Value {
+pub(super) fn with_token(document: Value, job: &MoveJob) -> Value {
+    with_tag(document, &job.group, job.token)
+}
+
+/// The document with the group's token on it.
+pub(super) fn with_tag(mut document: Value, group: &GroupName, token: Token) -> Value {
     if let Some(document) = document.as_object_mut() {
         let tags = document.entry("tags").or_insert_with(|| Value::Object(serde_json::Map::new()));
         if let Some(tags) = tags.as_object_mut() {
-            tags.insert(tag(&job.group), Value::String(job.token.to_string()));
+            tags.insert(tag(group), Value::String(token.to_string()));
         }
     }
     document

@@ -60,7 +60,7 @@ pub(super) fn check_table(table: &RouteTable) -> Result<(), Refusal> {
     check_tags(&table.tags)
 }
 
-fn check_tags(tags: &Tags) -> Result<(), Refusal> {
+pub(super) fn check_tags(tags: &Tags) -> Result<(), Refusal> {
     if tags.len() > MOST_TAGS {
         return Err(bad_request(format!("{} tags are too many: at most {MOST_TAGS}", tags.len())));
     }
