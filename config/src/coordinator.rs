@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use coordinator_core::ids::{AdapterName, NodeId};
+use coordinator_core::ids::{AdapterName, HookName, NodeId};
 use coordinator_core::model::GroupSpec;
 
 use crate::cluster_id::ClusterId;
@@ -18,6 +18,9 @@ use crate::tls::TlsPaths;
 
 mod azure;
 mod check;
+mod hooks;
+
+pub use hooks::{HOOK_TIMEOUT, Hook, MAX_HOOK_ARGUMENTS};
 
 pub use azure::{AzureApplication, AzureCloud, AzureConfig, AzureIdentity, SecretPlace};
 
@@ -47,6 +50,8 @@ pub struct CoordinatorConfig {
     pub tokens: Vec<ApiToken>,
     /// Connections to clouds, by name.
     pub adapters: BTreeMap<AdapterName, AdapterKind>,
+    /// Programs that switch appliances off, by name.
+    pub hooks: BTreeMap<HookName, Hook>,
     /// The first groups. They go into the log when the cluster is formed, and never again:
     /// afterwards `pointsman apply` changes groups.
     pub groups: Vec<GroupSpec>,
@@ -127,6 +132,16 @@ pub enum AdapterKind {
     Azure(Box<AzureConfig>),
 }
 
+impl AdapterKind {
+    /// Whether it can power machines off, so that an appliance may be fenced by it.
+    pub fn powers_off(&self) -> bool {
+        match self {
+            AdapterKind::Simulated { .. } => true,
+            AdapterKind::Azure(_) => false,
+        }
+    }
+}
+
 /// Reads and checks a coordinator's configuration.
 ///
 /// # Errors
@@ -156,8 +171,19 @@ fn config(report: &Report, file: &mut Table<'_>) -> Option<CoordinatorConfig> {
     let raft = file.table("raft", raft).unwrap_or_else(|| Some(RaftTiming::default()));
     let tokens = check::tokens(file);
     let adapters = check::adapters(report, file);
-    let known = adapters.as_ref().map(|all| all.keys().cloned().collect());
-    let groups = groups::read(report, file, known.as_ref());
+    let hooks = hooks::hooks(file);
+    let known_adapters = adapters.as_ref().map(|all| all.keys().cloned().collect());
+    let known_hooks = hooks.as_ref().map(|all| all.keys().cloned().collect());
+    let power = adapters.as_ref().map(|all| {
+        let able = all.iter().filter(|(_, kind)| kind.powers_off());
+        able.map(|(name, _)| name.clone()).collect()
+    });
+    let known = groups::Known {
+        adapters: known_adapters.as_ref(),
+        power: power.as_ref(),
+        hooks: known_hooks.as_ref(),
+    };
+    let groups = groups::read(report, file, known);
     if let (Some(groups), Some(raft)) = (&groups, &raft) {
         check::leases(report, file, groups, raft);
     }
@@ -173,6 +199,7 @@ fn config(report: &Report, file: &mut Table<'_>) -> Option<CoordinatorConfig> {
         raft: raft?,
         tokens: tokens?,
         adapters: adapters?,
+        hooks: hooks?,
         groups: groups?,
     })
 }

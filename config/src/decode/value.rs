@@ -4,8 +4,10 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use coordinator_core::ids::{AdapterName, ApplianceName, BindingName, GroupName, NodeId, ProbeName};
-use coordinator_core::model::{QuorumLoss, Trigger, Trust};
+use coordinator_core::ids::{
+    AdapterName, ApplianceName, BindingName, GroupName, HookName, NodeId, ProbeName,
+};
+use coordinator_core::model::{Fencing, QuorumLoss, Trigger, Trust};
 use ipnet::IpNet;
 use toml::de::DeValue;
 
@@ -68,6 +70,13 @@ from_text! {
     Trigger: "must be \"automatic\" or \"manual\"", |s| match s {
         "automatic" => Some(Trigger::Automatic),
         "manual" => Some(Trigger::Manual),
+        _ => None,
+    };
+    HookName: "must be a name: 1 to 63 of a-z, 0-9 and '-', starting and ending with a letter or digit", |s| s.parse().ok();
+    Fencing: "must be \"never\", \"prefer\" or \"require\"", |s| match s {
+        "never" => Some(Fencing::Never),
+        "prefer" => Some(Fencing::Prefer),
+        "require" => Some(Fencing::Require),
         _ => None,
     };
     QuorumLoss: "must be \"drop\" or \"failsafe\"", |s| match s {

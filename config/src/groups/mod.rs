@@ -1,18 +1,32 @@
 //! Groups: `[[group]]` in a coordinator's file, or in a file of their own for `pointsman apply`.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 use std::path::Path;
 
-use coordinator_core::ids::{AdapterName, ApplianceName, BindingName};
-use coordinator_core::model::{ApplianceSpec, BindingKind, BindingSpec, GroupSpec, LeaseSpec, Policy};
+use coordinator_core::ids::{AdapterName, ApplianceName, BindingName, HookName};
+use coordinator_core::model::{
+    ApplianceSpec, BindingKind, BindingSpec, FenceSpec, GroupSpec, LeaseSpec, Policy,
+};
 use coordinator_core::validate;
 use ipnet::IpNet;
 
 use crate::decode::{Report, Table, Value};
 use crate::fault::ConfigFaults;
 
+mod fence;
 pub(crate) mod locate;
 mod probe;
+
+/// What the rest of a coordinator's file says, for a group's names to be checked against. `None` in
+/// a file that holds groups alone.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Known<'a> {
+    pub(crate) adapters: Option<&'a BTreeSet<AdapterName>>,
+    /// Those that can power machines off.
+    pub(crate) power: Option<&'a BTreeSet<AdapterName>>,
+    pub(crate) hooks: Option<&'a BTreeSet<HookName>>,
+}
 
 /// Reads and checks a file that holds groups and nothing else. Adapters are the coordinator's
 /// business, so names of adapters are not checked here.
@@ -35,7 +49,7 @@ pub fn parse(name: &Path, text: &str) -> Result<Vec<GroupSpec>, ConfigFaults> {
 pub(crate) fn from_report(report: &Report) -> Result<Vec<GroupSpec>, ConfigFaults> {
     let document = report.document()?;
     let groups = Table::read_file(report, &document, |file| {
-        let groups = read(report, file, None)?;
+        let groups = read(report, file, Known::default())?;
         if groups.is_empty() {
             file.missing("group", "must list one group or more, each as [[group]]");
         }
@@ -45,13 +59,9 @@ pub(crate) fn from_report(report: &Report) -> Result<Vec<GroupSpec>, ConfigFault
 }
 
 /// The groups of a file, with every fault of each and between them reported. Names of adapters
-/// are checked when `adapters` are known.
-pub(crate) fn read(
-    report: &Report,
-    file: &mut Table<'_>,
-    adapters: Option<&BTreeSet<AdapterName>>,
-) -> Option<Vec<GroupSpec>> {
-    let groups = file.each("group", |t| group(t, adapters))?;
+/// and hooks are checked when they are known.
+pub(crate) fn read(report: &Report, file: &mut Table<'_>, known: Known<'_>) -> Option<Vec<GroupSpec>> {
+    let groups = file.each("group", |t| group(t, known))?;
     for (index, spec) in groups.iter().enumerate() {
         let (before, after) = (&groups[..index], &groups[index + 1..]);
         if before.iter().any(|g| g.name == spec.name) {
@@ -69,14 +79,14 @@ pub(crate) fn read(
 /// A probe or a binding that cannot be read is replaced by one that breaks no rule. Its own faults
 /// refuse the file whatever follows; with it in place, the rest of the group is checked as well,
 /// and indexes still count what stands in the file.
-fn group(t: &mut Table<'_>, adapters: Option<&BTreeSet<AdapterName>>) -> Option<GroupSpec> {
+fn group(t: &mut Table<'_>, known: Known<'_>) -> Option<GroupSpec> {
     let name = t.required("name");
     let policy = t.table("policy", policy).unwrap_or_default();
     let lease = t.table("lease", lease).unwrap_or_default();
-    let appliances = t.each("appliance", appliance);
+    let appliances = t.each("appliance", |a| appliance(a, known));
     let names: Option<Vec<_>> = appliances.as_ref().map(|all| all.iter().map(|a| a.name.clone()).collect());
     let bindings = t.each("binding", |b| {
-        let read = binding(b, names.as_deref(), adapters);
+        let read = binding(b, names.as_deref(), known.adapters);
         read.or_else(|| unreadable_binding(b, names.as_deref()?))
     });
     let path_probes = t.each("path_probe", probe::through);
@@ -102,7 +112,7 @@ fn policy(t: &mut Table<'_>) -> Policy {
         operation_timeout: t.or("operation_timeout", default.operation_timeout),
         freshness: t.or("freshness", default.freshness),
         quorum_loss: t.or("quorum_loss", default.quorum_loss),
-        fencing: default.fencing,
+        fencing: t.or("fencing", default.fencing),
         path_decides: t.or("path_decides", default.path_decides),
     }
 }
@@ -119,11 +129,19 @@ fn lease(t: &mut Table<'_>) -> LeaseSpec {
     }
 }
 
-fn appliance(t: &mut Table<'_>) -> Option<ApplianceSpec> {
+fn appliance(t: &mut Table<'_>, known: Known<'_>) -> Option<ApplianceSpec> {
     let (name, address) = (t.required("name"), t.required("address"));
     let probes = t.each("probe", |p| probe::of_appliance(p, address));
-    let peer = t.or("peer", Vec::new());
-    Some(ApplianceSpec { name: name?, address: address?, probes: probes?, peer, fence: None })
+    // One that cannot be read is there all the same: its own faults refuse the file.
+    let readable = || address.map(|own| SocketAddr::new(own, 1)).into_iter().collect();
+    let peer = t.defaulted("peer", Vec::new()).unwrap_or_else(readable);
+    let declared = t.table("fence", |f| fence::fence(f, known));
+    let fence = declared.map(|read| read.or_else(|| unreadable_fence(t))).unwrap_or_default();
+    Some(ApplianceSpec { name: name?, address: address?, probes: probes?, peer, fence })
+}
+
+fn unreadable_fence(t: &Table<'_>) -> Option<FenceSpec> {
+    HookName::new(format!("unreadable-{}", t.offset())).ok().map(|name| FenceSpec::Hook { name })
 }
 
 fn binding(
