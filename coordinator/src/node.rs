@@ -93,6 +93,8 @@ pub async fn run(config: CoordinatorConfig, shutdown: impl Future<Output = ()>) 
 
     let limits = GroupLimits {
         adapters: config.adapters.keys().cloned().collect(),
+        power: adapters.with_power().cloned().collect(),
+        hooks: config.hooks.keys().cloned().collect(),
         shortest_lease: config.raft.shortest_lease(),
     };
     let known = replica.state();
@@ -106,7 +108,8 @@ pub async fn run(config: CoordinatorConfig, shutdown: impl Future<Output = ()>) 
         replica: replica.clone(),
         peers: peers.clone(),
         vantages: nodes.keys().copied().collect::<BTreeSet<_>>(),
-        adapters,
+        adapters: adapters.clone(),
+        hooks: config.hooks.clone(),
         probe_cluster: material.probe_client(Trust::Cluster)?,
         probe_any: material.probe_client(Trust::Any)?,
         seed: config.groups,

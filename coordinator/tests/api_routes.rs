@@ -7,9 +7,10 @@ mod api_support;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use api_support::{FakeNode, TOKEN, api, ask, group_json, request, send};
+use api_support::{FakeNode, Handle, TOKEN, api, ask, group_json, request, send};
 use axum::Router;
 use axum::body::Body;
+use coordinator::http::Backend;
 use coordinator::raft::{ProposeError, StorageHealth};
 use coordinator_core::command::{CommandBody, OperationKind, StartOperation};
 use coordinator_core::ids::{ApplianceName, GroupName, Token};
@@ -35,6 +36,7 @@ fn routes() -> Vec<(Method, &'static str, Value)> {
             "/v1/groups/dmz/appliances/fw-b/maintenance",
             json!({"enabled": true, "reason": "test"}),
         ),
+        (Method::POST, "/v1/groups/dmz/appliances/fw-b/confirm-off", json!({"token": 4, "reason": "test"})),
         (Method::GET, "/v1/operations", Value::Null),
         (Method::GET, "/v1/operations/4", Value::Null),
         (Method::GET, "/v1/history", Value::Null),
@@ -309,6 +311,85 @@ async fn a_switchover_to_a_standby_in_maintenance_is_refused_with_the_reason_and
     let id = &answer.json["operation"];
     let operation = ask(&router, Method::GET, &format!("/v1/operations/{id}"), Value::Null).await.json;
     assert_eq!(operation["kind"], "forced_switchover");
+}
+
+#[tokio::test]
+async fn an_operators_word_that_an_appliance_is_off_lets_the_move_go_on() {
+    let (node, router) = settled().await;
+    let confirm = async |appliance: &str, token: u64| {
+        let path = format!("/v1/groups/dmz/appliances/{appliance}/confirm-off");
+        ask(&router, Method::POST, &path, json!({"token": token, "reason": "I pulled the plug"})).await
+    };
+    let group = async || ask(&router, Method::GET, "/v1/groups/dmz", Value::Null).await.json;
+    let token = group().await["token"].as_u64().unwrap();
+    let answer = confirm("fw-a", token).await;
+    assert_eq!((answer.status, answer.problem()), (StatusCode::CONFLICT, "refused"));
+    assert!(answer.json["reasons"].to_string().contains("it is the active appliance"), "{}", answer.json);
+
+    let wanted = json!({"to": "fw-b", "reason": "drill"});
+    let moved = ask(&router, Method::POST, "/v1/groups/dmz/switchover", wanted).await.json;
+    let answer = confirm("fw-a", token).await;
+    assert_eq!(answer.problem(), "refused", "a word about an earlier grant: {}", answer.json);
+    let answer = confirm("fw-a", moved["operation"].as_u64().unwrap()).await;
+    assert_eq!(answer.status, StatusCode::OK, "{}", answer.json);
+    let [word, released] = answer.json["events"].as_array().unwrap().as_slice() else {
+        panic!("{}", answer.json);
+    };
+    let said = "an operator has made sure that fw-a is off (reason given: I pulled the plug)";
+    assert!(word["sentence"].as_str().unwrap().ends_with(said), "{word}");
+    assert_eq!(word["actor"], json!({"operator": "alice"}));
+    assert!(released["sentence"].as_str().unwrap().contains("an operator made sure"), "{released}");
+    assert!(Handle(node.clone()).state().groups[&"dmz".parse().unwrap()].unreleased.is_empty());
+    let path = format!("/v1/operations/{}", moved["operation"]);
+    let operation = ask(&router, Method::GET, &path, Value::Null).await;
+    assert_eq!(operation.json["released"]["proof"], "operator");
+}
+
+#[tokio::test]
+async fn a_group_shows_who_is_to_be_switched_off_and_how_that_goes() {
+    let (node, router) = settled().await;
+    let mut declared = group_json("dmz");
+    declared["policy"]["fencing"] = json!("require");
+    for appliance in declared["appliances"].as_array_mut().unwrap() {
+        appliance["fence"] = json!({"hook": {"name": "power-off"}});
+    }
+    let answer = ask(&router, Method::PUT, "/v1/groups/dmz", declared).await;
+    assert_eq!(answer.status, StatusCode::OK, "{}", answer.json);
+    let group: GroupName = "dmz".parse().unwrap();
+    let (fw_a, verdict) = (name("fw-a"), Verdict::Down);
+    node.command(CommandBody::RecordVerdict {
+        group: group.clone(),
+        appliance: fw_a.clone(),
+        verdict,
+        evidence: vec![],
+    });
+    let start = StartOperation {
+        group: group.clone(),
+        kind: OperationKind::Failover,
+        to: name("fw-b"),
+        expected: Handle(node.clone()).state().groups[&group].token,
+        supersedes: None,
+        reason: String::new(),
+        because: Vec::new(),
+        evidence: Vec::new(),
+    };
+    node.command(CommandBody::StartOperation(start));
+    let asked = Handle(node.clone()).state().groups[&group].fencing[&fw_a].asked;
+    let error = "exit 1: no route".to_owned();
+    node.command(CommandBody::RecordFence(coordinator_core::command::RecordFence {
+        group,
+        appliance: fw_a,
+        asked,
+        outcome: coordinator_core::command::StepOutcome::Failed { error },
+        took: Duration::from_millis(3),
+    }));
+    let status = ask(&router, Method::GET, "/v1/groups/dmz", Value::Null).await.json;
+    let member = &status["members"][0];
+    assert_eq!((&member["name"], &member["role"]), (&json!("fw-a"), &json!("releasing")));
+    let fencing = &member["fencing"];
+    assert_eq!((&fencing["how"], &fencing["attempts"]), (&json!("hook power-off"), &json!(1)));
+    assert_eq!((&fencing["error"], &fencing["holds"]), (&json!("exit 1: no route"), &json!(true)));
+    assert_eq!(status["members"][1]["fencing"], Value::Null);
 }
 
 #[tokio::test]

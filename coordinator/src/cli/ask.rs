@@ -9,6 +9,12 @@ pub(super) fn confirm(question: &str, yes: bool) -> Result<(), CliError> {
     if yes {
         return Ok(());
     }
+    let answer = ask(&format!("{question} [y/N] "))?;
+    if is_yes(&answer) { Ok(()) } else { Err(CliError::Declined) }
+}
+
+/// One line from the terminal.
+fn ask(question: &str) -> Result<String, CliError> {
     let stdin = std::io::stdin();
     if !stdin.is_terminal() {
         return Err(CliError::Usage(
@@ -19,10 +25,19 @@ pub(super) fn confirm(question: &str, yes: bool) -> Result<(), CliError> {
     let failed = |source| CliError::io("could not ask for a confirmation", source);
     // On standard error, so that redirected output holds the result alone.
     let mut err = std::io::stderr().lock();
-    write!(err, "{question} [y/N] ").and_then(|()| err.flush()).map_err(failed)?;
+    write!(err, "{question}").and_then(|()| err.flush()).map_err(failed)?;
     let mut answer = String::new();
     stdin.lock().read_line(&mut answer).map_err(failed)?;
-    if is_yes(&answer) { Ok(()) } else { Err(CliError::Declined) }
+    Ok(answer)
+}
+
+/// Like [`confirm`], for what a habit of saying yes must not get past: `name` has to be typed.
+pub(super) fn confirm_by_name(question: &str, name: &str, yes: bool) -> Result<(), CliError> {
+    if yes {
+        return Ok(());
+    }
+    let answer = ask(&format!("{question}\nType {name} to confirm: "))?;
+    if answer.trim() == name { Ok(()) } else { Err(CliError::Declined) }
 }
 
 /// Anything but a clear yes is a no.

@@ -4,6 +4,7 @@
 mod apply;
 mod ask;
 mod cluster;
+mod confirm_off;
 mod context;
 mod daemon;
 mod error;
@@ -45,6 +46,7 @@ Steer:
   mode         Let a group move by itself, or only by an operator
   maintenance  Take an appliance out of the choice, or back in
   unfreeze     Allow automatic moves again after a freeze
+  confirm-off  Say that you have made sure that an appliance is off
   apply        Declare groups from a file
   leader       Hand Raft leadership to another coordinator
 
@@ -107,6 +109,8 @@ enum Command {
     Maintenance(groups::MaintenanceArgs),
     /// Allows automatic moves again after a freeze.
     Unfreeze(groups::UnfreezeArgs),
+    /// Says that you have made sure that an appliance is off, so that what waits for it goes on.
+    ConfirmOff(confirm_off::ConfirmOffArgs),
     /// Declares groups from a file, after showing what changes.
     Apply(apply::ApplyArgs),
     /// Raft leadership.
@@ -164,6 +168,7 @@ fn run(cli: Cli, output: &Output) -> Result<ExitCode, CliError> {
         Command::Mode(args) => operate(&global, |c| groups::mode(c, args, output)),
         Command::Maintenance(args) => operate(&global, |c| groups::maintenance(c, args, output)),
         Command::Unfreeze(args) => operate(&global, |c| groups::unfreeze(c, args, output)),
+        Command::ConfirmOff(args) => operate(&global, |c| confirm_off::run(c, args, output)),
         Command::Apply(args) => operate(&global, |c| apply::run(c, args, output)),
         Command::Leader(args) => operate(&global, |c| cluster::leader(c, args, output)),
     }

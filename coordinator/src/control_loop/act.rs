@@ -37,7 +37,14 @@ pub(super) struct Acting {
     running: BTreeMap<(OperationId, BindingName), Task>,
 }
 
-struct Task(JoinHandle<()>);
+/// A task that ends when it is dropped.
+pub(super) struct Task(JoinHandle<()>);
+
+impl Task {
+    pub(super) fn spawn(work: impl Future<Output = ()> + Send + 'static) -> Task {
+        Task(tokio::spawn(work))
+    }
+}
 
 impl Drop for Task {
     fn drop(&mut self) {
@@ -71,7 +78,7 @@ impl Acting {
         for (key, job) in moves {
             if !self.running.contains_key(&key) {
                 let run = carry_out(self.adapters.clone(), self.proposer.clone(), key.0, job);
-                self.running.insert(key, Task(tokio::spawn(run)));
+                self.running.insert(key, Task::spawn(run));
             }
         }
     }
@@ -79,7 +86,7 @@ impl Acting {
 
 /// Tries until it is done and recorded, or until the task is dropped.
 async fn carry_out(adapters: Arc<Adapters>, proposer: Proposer, operation: OperationId, job: MoveJob) {
-    let gate = ReplicaGate { replica: proposer.replica().clone() };
+    let gate = ReplicaGate::new(proposer.replica().clone());
     let journal = Journal::default();
     let mut backoff = Backoff::default();
     loop {
@@ -128,8 +135,15 @@ async fn carry_out(adapters: Arc<Adapters>, proposer: Proposer, operation: Opera
     }
 }
 
-struct ReplicaGate {
+/// Asks a quorum whether this node still leads.
+pub(super) struct ReplicaGate {
     replica: Replica,
+}
+
+impl ReplicaGate {
+    pub(super) fn new(replica: Replica) -> ReplicaGate {
+        ReplicaGate { replica }
+    }
 }
 
 impl Gate for ReplicaGate {

@@ -21,6 +21,8 @@ use tracing::{info, warn};
 
 use super::act::Acting;
 use super::drift;
+use super::fence::Fencing;
+use super::hook::Hooks;
 use super::propose::{ProposeFailed, Proposer};
 use super::shared::{LeadingTerm, Shared};
 use crate::raft::Leadership;
@@ -34,13 +36,22 @@ const AFTER_FAILURE: Duration = Duration::from_millis(100);
 /// How long the first quorum round of a term may take before it is asked for again.
 const CATCH_UP: Duration = Duration::from_secs(1);
 
+/// What a leader acts with. Cheap to clone.
+#[derive(Clone)]
+pub(super) struct Means {
+    /// The clouds.
+    pub(super) adapters: Arc<Adapters>,
+    /// The programs that switch appliances off.
+    pub(super) hooks: Hooks,
+}
+
 /// Follows the leadership for as long as the node runs.
-pub(super) async fn run(shared: Arc<Shared>, adapters: Arc<Adapters>, seed: Vec<GroupSpec>) {
+pub(super) async fn run(shared: Arc<Shared>, means: Means, seed: Vec<GroupSpec>) {
     let leadership = shared.replica.leadership();
     let seed: Arc<[GroupSpec]> = seed.into();
     let lead = |current| {
-        let (shared, adapters, seed) = (shared.clone(), adapters.clone(), seed.clone());
-        async move { lead(&shared, &adapters, &seed, &current).await }
+        let (shared, means, seed) = (shared.clone(), means.clone(), seed.clone());
+        async move { lead(&shared, &means, &seed, &current).await }
     };
     each_term(leadership, lead, || shared.lock().leading = None).await;
 }
@@ -81,7 +92,7 @@ async fn each_term<F: Future<Output = ()>>(
 }
 
 /// Leads one term, until it is dropped.
-async fn lead(shared: &Arc<Shared>, adapters: &Arc<Adapters>, seed: &[GroupSpec], leadership: &Leadership) {
+async fn lead(shared: &Arc<Shared>, means: &Means, seed: &[GroupSpec], leadership: &Leadership) {
     // Before anything is decided or granted, the local state must hold everything that earlier
     // leaders committed: a grant from an older state could go to the wrong appliance.
     while let Err(error) = shared.replica.confirm_leadership(CATCH_UP).await {
@@ -95,12 +106,14 @@ async fn lead(shared: &Arc<Shared>, adapters: &Arc<Adapters>, seed: &[GroupSpec]
 
     let proposer = Proposer::new(shared.replica.clone(), leadership.term);
     sow(shared, &proposer, seed).await;
+    let Means { adapters, hooks } = means;
     let mut acting = Acting::new(adapters.clone(), proposer.clone());
+    let mut fencing = Fencing::new(shared.clone(), adapters.clone(), hooks.clone(), proposer.clone());
     let rounds = async {
         let mut states = shared.replica.watch_state();
         loop {
             states.mark_unchanged();
-            let next = round(shared, &proposer, &mut acting).await;
+            let next = round(shared, &proposer, &mut acting, &mut fencing).await;
             tokio::select! {
                 () = tokio::time::sleep_until(next) => {}
                 () = shared.wake.notified() => {}
@@ -124,7 +137,7 @@ async fn sow(shared: &Shared, proposer: &Proposer, seed: &[GroupSpec]) {
 }
 
 /// One round. Returns when to look again at the latest.
-async fn round(shared: &Shared, proposer: &Proposer, acting: &mut Acting) -> Instant {
+async fn round(shared: &Shared, proposer: &Proposer, acting: &mut Acting, fencing: &mut Fencing) -> Instant {
     let state = shared.replica.state();
     let now = shared.clock.now();
     let decision = decide(&state, &shared.observations(), now);
@@ -139,6 +152,7 @@ async fn round(shared: &Shared, proposer: &Proposer, acting: &mut Acting) -> Ins
         (due, ways, latest)
     };
     acting.reconcile(&actions);
+    fencing.reconcile(&actions);
     for body in due.propose.into_iter().chain(decision.propose).chain(ways) {
         if let Err(ProposeFailed::NotCommitted(error)) = proposer.propose(body).await {
             warn!(%error, "a decision could not be committed");

@@ -6,9 +6,11 @@
 mod act;
 mod clock;
 mod drift;
+mod fence;
 #[cfg(test)]
 mod fixtures;
 mod handle;
+mod hook;
 mod leader;
 mod probe;
 mod propose;

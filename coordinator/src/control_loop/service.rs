@@ -1,15 +1,17 @@
 //! Starts the tasks of the control loop.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use cloud_adapters::Adapters;
-use coordinator_core::ids::NodeId;
+use config::coordinator::Hook;
+use coordinator_core::ids::{HookName, NodeId};
 use coordinator_core::model::GroupSpec;
 use coordinator_core::state::Group;
 use tokio::task::JoinSet;
 
 use super::handle::ControlHandle;
+use super::hook::Hooks;
 use super::probe::{HttpProbes, Prober};
 use super::shared::Shared;
 use super::{leader, vantage};
@@ -26,6 +28,8 @@ pub struct Options {
     pub vantages: BTreeSet<NodeId>,
     /// The clouds.
     pub adapters: Arc<Adapters>,
+    /// The programs that switch appliances off.
+    pub hooks: BTreeMap<HookName, Hook>,
     /// The client for HTTP probes that trust the cluster's certificate authority.
     pub probe_cluster: reqwest::Client,
     /// The client for HTTP probes that trust any certificate.
@@ -41,7 +45,8 @@ pub fn start(options: Options) -> (ControlHandle, JoinSet<()>) {
     let http = HttpProbes { cluster: options.probe_cluster, any: options.probe_any };
     tasks.spawn(watch_declarations(shared.clone(), Prober::new(shared.clone(), http)));
     tasks.spawn(vantage::run(shared.clone(), options.peers));
-    tasks.spawn(leader::run(shared.clone(), options.adapters, options.seed));
+    let means = leader::Means { adapters: options.adapters, hooks: Hooks::new(options.hooks) };
+    tasks.spawn(leader::run(shared.clone(), means, options.seed));
     (ControlHandle::new(shared), tasks)
 }
 

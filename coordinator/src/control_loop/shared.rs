@@ -138,6 +138,12 @@ impl Shared {
         })
     }
 
+    /// Whether the appliance's agent has reported here within `span`.
+    pub(crate) fn heard_within(&self, appliance: &ApplianceName, span: Duration) -> bool {
+        let now = self.clock.now().mono;
+        self.lock().agents.get(appliance).is_some_and(|seen| now.since(seen.received) <= span)
+    }
+
     /// See [`ControlHandle::agent_report`](super::ControlHandle::agent_report).
     pub(crate) fn agent_report(&self, report: AgentReport) -> AgentReply {
         let leader = self.replica.leadership().borrow().leader;

@@ -7,14 +7,18 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use coordinator_core::ids::AdapterName;
-use coordinator_core::model::{BindingKind, GroupSpec};
+use coordinator_core::ids::{AdapterName, HookName};
+use coordinator_core::model::{ApplianceSpec, BindingKind, FenceSpec, GroupSpec};
 
 /// See the module.
 #[derive(Debug, Clone, Default)]
 pub struct GroupLimits {
     /// The configured adapters.
     pub adapters: BTreeSet<AdapterName>,
+    /// Those of them that can power machines off.
+    pub power: BTreeSet<AdapterName>,
+    /// The configured hooks.
+    pub hooks: BTreeSet<HookName>,
     /// The shortest lease with which a healthy active keeps its VIPs while the leader changes.
     pub shortest_lease: Duration,
 }
@@ -33,6 +37,7 @@ impl GroupLimits {
                 faults.push(format!("binding {name} uses the adapter {adapter}, which is not configured"));
             }
         }
+        faults.extend(spec.appliances.iter().filter_map(|appliance| self.fence_fault(appliance)));
         if self.too_short(spec) && !spec.lease.accept_outage_on_leader_change {
             faults.push(format!(
                 "lease.ttl is {} ms; it must be at least {} ms, twice raft.election_max and 100 ms, so that \
@@ -60,6 +65,22 @@ impl GroupLimits {
     fn too_short(&self, spec: &GroupSpec) -> bool {
         spec.needs_lease() && spec.lease.ttl < self.shortest_lease
     }
+
+    fn fence_fault(&self, appliance: &ApplianceSpec) -> Option<String> {
+        let name = &appliance.name;
+        match appliance.fence.as_ref()? {
+            FenceSpec::PowerOff { adapter, .. } if !self.adapters.contains(adapter) => {
+                Some(format!("{name} is fenced by the adapter {adapter}, which is not configured"))
+            }
+            FenceSpec::PowerOff { adapter, .. } if !self.power.contains(adapter) => {
+                Some(format!("{name} is fenced by the adapter {adapter}, which cannot power machines off"))
+            }
+            FenceSpec::Hook { name: hook } if !self.hooks.contains(hook) => {
+                Some(format!("{name} is fenced by the hook {hook}, which is not configured"))
+            }
+            _ => None,
+        }
+    }
 }
 
 #[cfg(test)]
@@ -80,7 +101,9 @@ mod tests {
 
     fn limits() -> GroupLimits {
         GroupLimits {
-            adapters: ["known".parse().unwrap()].into(),
+            adapters: ["known".parse().unwrap(), "weak".parse().unwrap()].into(),
+            power: ["known".parse().unwrap()].into(),
+            hooks: ["pdu".parse().unwrap()].into(),
             shortest_lease: Duration::from_millis(700),
         }
     }
@@ -95,6 +118,32 @@ mod tests {
         assert!(limits().faults(&spec(public_ip("known"), 1)).is_empty());
         let faults = limits().faults(&spec(public_ip("other"), 1));
         assert_eq!(faults, ["binding b uses the adapter other, which is not configured"]);
+    }
+
+    #[test]
+    fn a_fence_that_this_node_does_not_have_is_a_fault() {
+        let power = |adapter: &str| FenceSpec::PowerOff {
+            adapter: adapter.parse().unwrap(),
+            resource: "vm-a".to_owned(),
+        };
+        let hook = |name: &str| FenceSpec::Hook { name: name.parse().unwrap() };
+        for (fence, fault) in [
+            (power("known"), None),
+            (power("weak"), Some("fw-a is fenced by the adapter weak, which cannot power machines off")),
+            (power("other"), Some("fw-a is fenced by the adapter other, which is not configured")),
+            (hook("pdu"), None),
+            (hook("pduu"), Some("fw-a is fenced by the hook pduu, which is not configured")),
+        ] {
+            let mut spec = spec(public_ip("known"), 1);
+            spec.appliances.push(ApplianceSpec {
+                name: "fw-a".parse().unwrap(),
+                address: [10, 0, 0, 4].into(),
+                probes: Vec::new(),
+                peer: Vec::new(),
+                fence: Some(fence),
+            });
+            assert_eq!(limits().faults(&spec).first().map(String::as_str), fault);
+        }
     }
 
     #[test]

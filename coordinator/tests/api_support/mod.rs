@@ -47,7 +47,9 @@ pub(crate) fn group_json(name: &str) -> Value {
                 "name": "ssh",
                 "kind": {"tcp": {"address": format!("10.0.0.{host}:22")}},
                 "interval_ms": 1000, "timeout_ms": 500, "rise": 2, "fall": 3
-            }]
+            }],
+            "peer": [],
+            "fence": null
         })
     };
     let policy = serde_json::to_value(coordinator_core::model::Policy::default()).unwrap();

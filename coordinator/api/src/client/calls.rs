@@ -6,9 +6,9 @@ use reqwest::Method;
 
 use super::{Client, ClientError};
 use crate::v1::{
-    Accepted, Changed, ClusterStatus, Consistency, FailbackRequest, GroupList, GroupStatus, HistoryFilter,
-    HistoryPage, MaintenanceRequest, ModeRequest, OperationFilter, OperationList, OperationView, ReadOptions,
-    SwitchoverRequest, Transferred, UnfreezeRequest,
+    Accepted, Changed, ClusterStatus, ConfirmOffRequest, Consistency, FailbackRequest, GroupList,
+    GroupStatus, HistoryFilter, HistoryPage, MaintenanceRequest, ModeRequest, OperationFilter, OperationList,
+    OperationView, ReadOptions, SwitchoverRequest, Transferred, UnfreezeRequest,
 };
 
 type Result<T> = std::result::Result<T, ClientError>;
@@ -69,6 +69,17 @@ impl Client {
         request: &MaintenanceRequest,
     ) -> Result<Changed> {
         let path = format!("/v1/groups/{group}/appliances/{appliance}/maintenance");
+        self.send(Method::POST, &path, request).await
+    }
+
+    /// `POST /v1/groups/{group}/appliances/{appliance}/confirm-off`.
+    pub async fn confirm_off(
+        &self,
+        group: &GroupName,
+        appliance: &ApplianceName,
+        request: &ConfirmOffRequest,
+    ) -> Result<Changed> {
+        let path = format!("/v1/groups/{group}/appliances/{appliance}/confirm-off");
         self.send(Method::POST, &path, request).await
     }
 

@@ -83,6 +83,27 @@ pub struct ApplianceStatus {
     pub vantages: Vec<VantageSight>,
     /// Its agent's newest report to the answering node.
     pub agent: Option<AgentStatus>,
+    /// It may go on past its lease, for as long as the others promise to accept no grant.
+    #[serde(default)]
+    pub relies: bool,
+    /// It is to be switched off.
+    #[serde(default)]
+    pub fencing: Option<FencingStatus>,
+}
+
+/// How the fencing of an appliance goes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FencingStatus {
+    /// How it is switched off, in words.
+    pub how: String,
+    /// Since when it is to be.
+    pub since: Timestamp,
+    /// Attempts so far.
+    pub attempts: u32,
+    /// What went wrong in the newest.
+    pub error: Option<String>,
+    /// Whether nothing is granted or written before it is off.
+    pub holds: bool,
 }
 
 /// An appliance's part in its group.
@@ -93,7 +114,7 @@ pub enum ApplianceRole {
     Active,
     /// Has the active role; bindings are still on their way.
     Activating,
-    /// Has lost the active role, but it is not yet proved that it holds no lease.
+    /// Has lost the active role, but it is not yet proved that it holds no lease or is off.
     Releasing,
     /// Can take over.
     Standby,

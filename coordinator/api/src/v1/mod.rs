@@ -14,8 +14,8 @@ mod status;
 mod time;
 
 pub use group::{
-    AgentStatus, ApplianceRole, ApplianceStatus, BindingStatus, GroupList, GroupStatus, GroupSummary,
-    VantageSight,
+    AgentStatus, ApplianceRole, ApplianceStatus, BindingStatus, FencingStatus, GroupList, GroupStatus,
+    GroupSummary, VantageSight,
 };
 pub use history::{Cursor, CursorError, HistoryEvent, HistoryFilter, HistoryPage, MAX_LIMIT, default_limit};
 pub use operation::{
@@ -23,8 +23,8 @@ pub use operation::{
 };
 pub use problem::{Code, PROBLEM_CONTENT_TYPE, Problem};
 pub use request::{
-    Accepted, Changed, Consistency, FailbackRequest, MaintenanceRequest, ModeRequest, ReadOptions,
-    SwitchoverRequest, Transferred, UnfreezeRequest,
+    Accepted, Changed, ConfirmOffRequest, Consistency, FailbackRequest, MaintenanceRequest, ModeRequest,
+    ReadOptions, SwitchoverRequest, Transferred, UnfreezeRequest,
 };
 pub use status::{ClusterStatus, Health, NodeRole, NodeStatus, Readiness};
 pub use time::Timestamp;

@@ -1,6 +1,6 @@
 //! What operators ask for, and the answers to it.
 
-use coordinator_core::ids::{ApplianceName, NodeId, OperationId};
+use coordinator_core::ids::{ApplianceName, NodeId, OperationId, Token};
 use coordinator_core::model::Trigger;
 use serde::{Deserialize, Serialize};
 
@@ -53,6 +53,17 @@ pub struct MaintenanceRequest {
     /// Into maintenance, or out of it.
     pub enabled: bool,
     /// Why.
+    pub reason: String,
+}
+
+/// `POST /v1/groups/{group}/appliances/{appliance}/confirm-off`: an operator has made sure that the
+/// appliance is off.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ConfirmOffRequest {
+    /// The group's token, as the operator saw it: a newer grant voids the word.
+    pub token: Token,
+    /// How the operator made sure. 1 to [`MAX_REASON`](super::MAX_REASON) bytes; it is recorded.
     pub reason: String,
 }
 

@@ -1,6 +1,8 @@
 //! One group.
 
-use coordinator_api::v1::{AgentStatus, ApplianceRole, ApplianceStatus, BindingStatus, GroupStatus};
+use coordinator_api::v1::{
+    AgentStatus, ApplianceRole, ApplianceStatus, BindingStatus, FencingStatus, GroupStatus,
+};
 use coordinator_core::ids::GroupName;
 use coordinator_core::observe::Verdict;
 
@@ -91,6 +93,9 @@ fn doubts(members: &[ApplianceStatus], paint: Paint) -> String {
         if let Some(reason) = &member.maintenance {
             text.push_str(&format!("{} is in maintenance: {reason}\n", member.name));
         }
+        if let Some(fencing) = &member.fencing {
+            text.push_str(&fencing_words(member, fencing, paint));
+        }
         for sight in member.vantages.iter().filter(|sight| sight.verdict != Verdict::Up) {
             let verdict = paint.verdict(sight.verdict);
             let (name, node, age) = (&member.name, sight.node, span(sight.age_ms));
@@ -101,6 +106,16 @@ fn doubts(members: &[ApplianceStatus], paint: Paint) -> String {
         }
     }
     text
+}
+
+fn fencing_words(member: &ApplianceStatus, fencing: &FencingStatus, paint: Paint) -> String {
+    let FencingStatus { how, since, attempts, error, holds } = fencing;
+    let outcome = match error {
+        None => paint.warn("under way"),
+        Some(error) => paint.bad(format!("failed {attempts} times: {error}")),
+    };
+    let holds = if *holds { "; nothing moves before" } else { "" };
+    format!("{} is to be switched off by {how} since {}: {outcome}{holds}\n", member.name, moment(*since))
 }
 
 fn bindings(bindings: &[BindingStatus], paint: Paint) -> String {

@@ -3,7 +3,8 @@
 use axum::extract::State;
 use axum::{Extension, Json};
 use coordinator_api::v1::{
-    Changed, Code, GroupList, GroupStatus, MaintenanceRequest, ModeRequest, ReadOptions, UnfreezeRequest,
+    Changed, Code, ConfirmOffRequest, GroupList, GroupStatus, MaintenanceRequest, ModeRequest, ReadOptions,
+    UnfreezeRequest,
 };
 use coordinator_core::command::CommandBody;
 use coordinator_core::ids::{ApplianceName, GroupName};
@@ -123,4 +124,14 @@ pub(super) async fn maintenance(
 ) -> Result<Json<Changed>, ApiError> {
     let (enabled, reason) = (request.enabled, reason(request.reason)?);
     change(&api, operator, CommandBody::SetMaintenance { group, appliance, enabled, reason }).await.map(Json)
+}
+
+pub(super) async fn confirm_off(
+    State(api): State<ApiState>,
+    Extension(operator): Extension<Operator>,
+    Path((group, appliance)): Path<(GroupName, ApplianceName)>,
+    Body(request): Body<ConfirmOffRequest>,
+) -> Result<Json<Changed>, ApiError> {
+    let (token, reason) = (request.token, reason(request.reason)?);
+    change(&api, operator, CommandBody::ConfirmOff { group, appliance, token, reason }).await.map(Json)
 }

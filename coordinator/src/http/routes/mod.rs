@@ -35,6 +35,7 @@ pub(super) fn v1() -> Router<ApiState> {
         .route("/v1/groups/{group}/mode", post(groups::mode))
         .route("/v1/groups/{group}/unfreeze", post(groups::unfreeze))
         .route("/v1/groups/{group}/appliances/{appliance}/maintenance", post(groups::maintenance))
+        .route("/v1/groups/{group}/appliances/{appliance}/confirm-off", post(groups::confirm_off))
         .route("/v1/operations", get(operations::list))
         .route("/v1/operations/{id}", get(operations::show))
         .route("/v1/history", get(history::list))

@@ -1,10 +1,11 @@
 //! Groups, appliances and bindings.
 
 use coordinator_api::v1::{
-    AgentStatus, ApplianceRole, ApplianceStatus, BindingStatus, GroupStatus, GroupSummary, VantageSight,
+    AgentStatus, ApplianceRole, ApplianceStatus, BindingStatus, FencingStatus, GroupStatus, GroupSummary,
+    VantageSight,
 };
 use coordinator_core::ids::{ApplianceName, BindingName};
-use coordinator_core::model::{ApplianceSpec, BindingKind, BindingSpec};
+use coordinator_core::model::{ApplianceSpec, BindingKind, BindingSpec, Fencing};
 use coordinator_core::observe::Verdict;
 use coordinator_core::state::{Group, State};
 use coordinator_core::time::WallTime;
@@ -62,7 +63,21 @@ fn appliance(state: &State, group: &Group, overview: &Overview, spec: &Appliance
         maintenance: known.and_then(|appliance| appliance.maintenance.clone()),
         vantages: vantages(overview, &spec.name),
         agent: overview.agents.get(&spec.name).map(|seen| agent(overview, seen)),
+        relies: group.relies.contains(&spec.name),
+        fencing: fencing(group, spec),
     }
+}
+
+fn fencing(group: &Group, spec: &ApplianceSpec) -> Option<FencingStatus> {
+    let fence = group.fencing.get(&spec.name)?;
+    let require = group.spec.policy.fencing == Fencing::Require;
+    Some(FencingStatus {
+        how: spec.fence.as_ref()?.to_string(),
+        since: at(fence.since),
+        attempts: fence.attempts,
+        error: fence.error.clone(),
+        holds: require || fence.attempts == 0,
+    })
 }
 
 fn role(group: &Group, name: &ApplianceName) -> ApplianceRole {
@@ -70,7 +85,7 @@ fn role(group: &Group, name: &ApplianceName) -> ApplianceRole {
         // An operation that runs is towards the active: it got the role when it started.
         return if group.operation.is_some() { ApplianceRole::Activating } else { ApplianceRole::Active };
     }
-    if group.unreleased.contains_key(name) {
+    if group.unreleased.contains_key(name) || group.fencing.contains_key(name) {
         return ApplianceRole::Releasing;
     }
     if group.in_maintenance(name) { ApplianceRole::Maintenance } else { ApplianceRole::Standby }
