@@ -16,6 +16,8 @@ use crate::tls::TlsPaths;
 
 /// Most interfaces of the allow-list.
 const MAX_INTERFACES: usize = 64;
+/// Most addresses to listen on for peers; a group declares two of each appliance.
+const MAX_PEER_LISTEN: usize = 4;
 
 /// An agent's configuration, checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,6 +39,10 @@ pub struct AgentConfig {
     /// Where the health endpoint listens, over HTTPS with the agent's certificate; `None` for
     /// nowhere.
     pub health: Option<SocketAddr>,
+    /// Where it listens for the agents of the group's other appliances, with mutual TLS: on the
+    /// addresses that the group declares as this appliance's `peer`. Empty for nowhere: then this
+    /// appliance promises nothing to its peers, and relays for none.
+    pub peer_listen: Vec<SocketAddr>,
     /// The agent's certificate.
     pub tls: TlsPaths,
     /// The cluster listeners of all coordinators.
@@ -65,11 +71,12 @@ fn config(report: &Report, file: &mut Table<'_>) -> Option<AgentConfig> {
         let interfaces = interfaces(t);
         let report_interval = report_interval(t);
         let health = t.optional("health");
-        Some((appliance?, report.directory().join(state_dir?), interfaces, report_interval, health))
+        let peers = peer_listen(t, health);
+        Some((appliance?, report.directory().join(state_dir?), interfaces, report_interval, health, peers))
     });
     let tls = file.required_table("tls", |t| TlsPaths::read(report, t));
     let coordinators = coordinators(file);
-    let (appliance, state_dir, interfaces, report_interval, health) = agent??;
+    let (appliance, state_dir, interfaces, report_interval, health, peer_listen) = agent??;
     Some(AgentConfig {
         file: report.file().to_owned(),
         cluster_id: cluster_id??,
@@ -78,6 +85,7 @@ fn config(report: &Report, file: &mut Table<'_>) -> Option<AgentConfig> {
         interfaces,
         report_interval,
         health,
+        peer_listen,
         tls: tls??,
         coordinators: coordinators?,
     })
@@ -100,6 +108,25 @@ fn interfaces(t: &mut Table<'_>) -> BTreeSet<String> {
         }
     }
     all.into_iter().collect()
+}
+
+fn peer_listen(t: &mut Table<'_>, health: Option<SocketAddr>) -> Vec<SocketAddr> {
+    let all = t.or::<Vec<SocketAddr>>("peer_listen", Vec::new());
+    if all.len() > MAX_PEER_LISTEN {
+        let rule = format!("must have at most {MAX_PEER_LISTEN} entries");
+        t.fault("peer_listen", &format!("a list of {}", all.len()), &rule);
+    }
+    let mut seen = BTreeSet::from_iter(health);
+    for address in &all {
+        if address.port() == 0 {
+            t.fault("peer_listen", &format!("a list with \"{address}\""), "must name a port: peers dial it");
+        }
+        if !seen.insert(*address) {
+            let value = format!("a list with \"{address}\"");
+            t.fault("peer_listen", &value, "must hold each address once, and not that of `health`");
+        }
+    }
+    all
 }
 
 fn report_interval(t: &mut Table<'_>) -> Duration {

@@ -114,6 +114,8 @@ pub struct AgentFile<'a> {
     pub report_interval: Duration,
     /// Where the health endpoint listens.
     pub health: Option<SocketAddr>,
+    /// Where it listens for its peers.
+    pub peer_listen: &'a [SocketAddr],
     /// All coordinators.
     pub nodes: &'a BTreeMap<NodeId, Node>,
 }
@@ -142,6 +144,12 @@ impl AgentFile<'_> {
             Some(health) => put(&mut out, format_args!("health = \"{health}\"")),
             None => put(&mut out, format_args!("# health = \"127.0.0.1:7402\"")),
         }
+        put(
+            &mut out,
+            format_args!("# Where the group's other appliances reach this agent: `peer` in the group."),
+        );
+        let listen: Vec<_> = self.peer_listen.iter().map(|address| format!("\"{address}\"")).collect();
+        put(&mut out, format_args!("peer_listen = [{}]", listen.join(", ")));
         put(&mut out, format_args!("\n# Relative to this file.\n[tls]\nca = \"ca.pem\""));
         put(&mut out, format_args!("certificate = \"agent.pem\"\nkey = \"agent.key\""));
         put(&mut out, format_args!("\n# The cluster listeners of all coordinators."));
@@ -243,12 +251,14 @@ mod tests {
             interfaces: &["eth0".to_owned(), "lo".to_owned()],
             report_interval: Duration::from_millis(250),
             health: Some(SocketAddr::from(([127, 0, 0, 1], 7402))),
+            peer_listen: &[SocketAddr::from(([10, 0, 1, 4], 7403))],
             nodes: &nodes,
         };
         let report = Report::of(Path::new("nva-agent.toml"), file.to_toml());
         let read = crate::agent::read(&report).unwrap_or_else(|f| panic!("{f}"));
         assert_eq!((read.cluster_id, read.appliance), (id, appliance));
         assert_eq!(read.interfaces.len(), 2);
+        assert_eq!(read.peer_listen, [SocketAddr::from(([10, 0, 1, 4], 7403))]);
         assert_eq!(read.coordinators[&NodeId(3)], nodes[&NodeId(3)].cluster);
         assert_eq!(read.report_interval, Duration::from_millis(250));
     }

@@ -15,6 +15,7 @@ use tracing::info;
 use tracing_subscriber::EnvFilter;
 
 use crate::health::HealthOptions;
+use crate::peer::PeerOptions;
 use crate::service::{Agent, Coordinator, Error, LONGEST_INTERVAL, Options, SHORTEST_INTERVAL};
 use crate::vip::AllowedInterfaces;
 
@@ -106,6 +107,11 @@ pub fn options(config: &AgentConfig) -> Result<Options, TlsError> {
         interfaces: AllowedInterfaces::Only(config.interfaces.clone()),
         report_interval: config.report_interval.clamp(SHORTEST_INTERVAL, LONGEST_INTERVAL),
         health: config.health.map(|listen| HealthOptions { listen, tls: tls.server_config() }),
+        peers: Some(PeerOptions {
+            listen: config.peer_listen.clone(),
+            tls,
+            coordinators: config.coordinators.clone(),
+        }),
     })
 }
 

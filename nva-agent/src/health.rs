@@ -9,6 +9,7 @@ use axum::http::StatusCode;
 use axum::routing::get;
 use axum::{Json, Router};
 use axum_server::tls_rustls::RustlsConfig;
+use coordinator_api::agent::PeerPath;
 use serde::{Deserialize, Serialize};
 use tracing::error;
 
@@ -37,14 +38,26 @@ pub struct Health {
     pub lease_left_ms: Option<u64>,
     /// The highest token accepted.
     pub highest: u64,
+    /// The lease goes on by the promises of all peers; no coordinator renews it.
+    #[serde(default)]
+    pub relying: bool,
+    /// For how long this appliance has promised its peers to accept no lease.
+    #[serde(default)]
+    pub promised_ms: Option<u64>,
     /// The VIPs of the group are on the interfaces, under the lease held.
     pub vips_up: bool,
     /// What to hold under the lease, as `address on interface`.
     pub vips: Vec<String>,
     /// By node id.
     pub coordinators: BTreeMap<u64, CoordinatorHealth>,
+    /// The ways to the group's other appliances.
+    #[serde(default)]
+    pub peers: Vec<PeerPath>,
     /// What keeps this appliance from carrying traffic, and what to do about it.
     pub faults: Vec<String>,
+    /// What does not keep it from carrying traffic, and ought to be put right all the same.
+    #[serde(default)]
+    pub warnings: Vec<String>,
 }
 
 /// How a coordinator answers.
@@ -56,8 +69,11 @@ pub struct CoordinatorHealth {
     pub answered_ms_ago: Option<u64>,
     /// Who leads, as far as it knows.
     pub leader: Option<u64>,
-    /// Why the newest report was not answered.
+    /// Why the newest report on the appliance's own way was not answered.
     pub error: Option<String>,
+    /// The peer that relays to it.
+    #[serde(default)]
+    pub via: Option<String>,
 }
 
 /// Serves until the task is dropped.
@@ -91,6 +107,7 @@ impl Health {
                 answered_ms_ago: contact.answered_at.map(|at| millis(now.since(at))),
                 leader: contact.leader.map(|leader| leader.0),
                 error: contact.error,
+                via: contact.via.map(|peer| peer.to_string()),
             };
             (node.0, health)
         });
@@ -100,9 +117,17 @@ impl Health {
             holding: standing.holding.map(|token| token.0),
             lease_left_ms: standing.deadline.map(|deadline| millis(deadline.since(now))),
             highest: standing.highest.0,
+            relying: standing.relying,
+            promised_ms: standing
+                .promised_until
+                .map(|until| until.since(now))
+                .filter(|left| !left.is_zero())
+                .map(millis),
             vips_up: standing.vips_up,
             vips: standing.vips.iter().map(|vip| format!("{} on {}", vip.address, vip.interface)).collect(),
             coordinators: coordinators.collect(),
+            peers: handle.peers(),
+            warnings: handle.warnings(&standing),
             faults: standing.faults,
         }
     }

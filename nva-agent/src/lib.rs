@@ -6,7 +6,9 @@
 //!   (`netlink`), `gate` shuts them off to the millisecond (`nft_wire`), `announce` tells the
 //!   neighbours.
 //! - [`token_store`] is what outlives the process.
-//! - `reporter` talks to the coordinators; [`health`] answers those who ask.
+//! - `reporter` talks to the coordinators, `relayed` through a peer where that is the only way;
+//!   [`health`] answers those who ask.
+//! - `peer` is what the agents of a group do for each other.
 //!
 //! Nothing but `holder` decides what is on an interface, and nothing is on one without a lifetime
 //! that ends within the lease.
@@ -25,6 +27,8 @@ mod interfaces;
 pub mod lease;
 mod netlink;
 mod nft_wire;
+mod peer;
+mod relayed;
 mod reporter;
 mod service;
 mod standing;
@@ -33,6 +37,7 @@ mod vip;
 
 pub use cli::{main, options, run_from_config};
 pub use contacts::Contact;
+pub use peer::{PeerListenError, PeerOptions};
 pub use service::{
     Agent, Coordinator, DEFAULT_INTERVAL, Error, Handle, LONGEST_INTERVAL, Options, SHORTEST_INTERVAL,
 };

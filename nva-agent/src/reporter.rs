@@ -15,6 +15,7 @@ use crate::changes::Changes;
 use crate::clock;
 use crate::contacts::Contacts;
 use crate::holder::Answer;
+use crate::peer::link::Links;
 use crate::service::{Coordinator, LONGEST_INTERVAL, SHORTEST_INTERVAL};
 use crate::standing::Standing;
 
@@ -50,12 +51,17 @@ pub(crate) enum ReportError {
     Garbled(#[from] serde_json::Error),
     #[error("node {found} answers there; correct `coordinators` in the agent's configuration")]
     OtherNode { found: NodeId },
+    #[error("{0} answers there; correct `peer` in the group's declaration")]
+    OtherPeer(ApplianceName),
 }
 
-/// One coordinator's task.
+/// What a coordinator's tasks share: the one that reports to it on this machine's own way, and
+/// the one that does so through peers (`relayed`).
+#[derive(Clone)]
 pub(crate) struct Reporter {
     pub(crate) coordinator: Coordinator,
     pub(crate) client: reqwest::Client,
+    pub(crate) links: Links,
     pub(crate) life: Arc<Life>,
     pub(crate) standing: watch::Receiver<Standing>,
     pub(crate) answers: mpsc::Sender<Answer>,
@@ -75,17 +81,8 @@ impl Reporter {
             let closing = *self.closing.borrow_and_update();
             let started = Instant::now();
             let standing = self.standing.borrow_and_update().clone();
-            let ttl = standing.ttl.unwrap_or(LONGEST_INTERVAL * 8);
-            let interval = self.life.interval.min(ttl / 8).clamp(SHORTEST_INTERVAL, LONGEST_INTERVAL);
-            let wait = (ttl / 3).clamp(SHORTEST_WAIT, LONGEST_WAIT);
-            let sent_at = clock::now();
-            let reply = tokio::time::timeout(wait, self.report(standing)).await;
-            let reply = reply.unwrap_or(Err(ReportError::Timeout(wait)));
-            self.note(&reply);
-            if let Ok(reply) = reply {
-                // A full queue means that the holder is busy; the next reply says the same.
-                let _ = self.answers.try_send(Answer { sent_at, reply });
-            }
+            let interval = self.interval(&standing);
+            self.exchange(standing, &self.client, None).await;
             if closing {
                 return;
             }
@@ -101,7 +98,39 @@ impl Reporter {
         }
     }
 
-    async fn report(&self, standing: Standing) -> Result<AgentReply, ReportError> {
+    /// From one report to the next.
+    pub(crate) fn interval(&self, standing: &Standing) -> Duration {
+        self.life.interval.min(ttl_of(standing) / 8).clamp(SHORTEST_INTERVAL, LONGEST_INTERVAL)
+    }
+
+    /// One report and its reply, on this machine's own way or through a peer. True when it was
+    /// answered.
+    pub(crate) async fn exchange(
+        &self,
+        standing: Standing,
+        client: &reqwest::Client,
+        via: Option<&ApplianceName>,
+    ) -> bool {
+        let wait = (ttl_of(&standing) / 3).clamp(SHORTEST_WAIT, LONGEST_WAIT);
+        // However long the way through a peer is, the lease counts from here.
+        let sent_at = clock::now();
+        let reply = tokio::time::timeout(wait, self.report(standing, client, via)).await;
+        let reply = reply.unwrap_or(Err(ReportError::Timeout(wait)));
+        self.note(&reply, via);
+        let answered = reply.is_ok();
+        if let Ok(reply) = reply {
+            // A full queue means that the holder is busy; the next reply says the same.
+            let _ = self.answers.try_send(Answer { sent_at, reply });
+        }
+        answered
+    }
+
+    async fn report(
+        &self,
+        standing: Standing,
+        client: &reqwest::Client,
+        via: Option<&ApplianceName>,
+    ) -> Result<AgentReply, ReportError> {
         let cut = |fault: String| fault.chars().take(MAX_FAULT_CHARS).collect();
         let report = AgentReport {
             appliance: self.life.appliance.clone(),
@@ -112,12 +141,12 @@ impl Reporter {
             holding: standing.holding,
             vips_up: standing.vips_up,
             faults: standing.faults.into_iter().take(MAX_FAULTS).map(cut).collect(),
-            revision: 0,
-            via: None,
-            peers: Vec::new(),
+            revision: standing.acknowledged,
+            via: via.cloned(),
+            peers: self.links.paths(),
         };
         let url = format!("{}{REPORT_PATH}", self.coordinator.base_url);
-        let reply: AgentReply = answer(self.client.post(url).json(&report)).await?;
+        let reply: AgentReply = answer(client.post(url).json(&report)).await?;
         if reply.node == self.coordinator.node {
             Ok(reply)
         } else {
@@ -126,22 +155,37 @@ impl Reporter {
     }
 
     /// Keeps the contact up to date, and logs when it changes.
-    fn note(&self, reply: &Result<AgentReply, ReportError>) {
+    fn note(&self, reply: &Result<AgentReply, ReportError>, via: Option<&ApplianceName>) {
         let node = self.coordinator.node;
-        match reply {
-            Ok(reply) => {
+        match (reply, via) {
+            (Ok(reply), None) => {
                 if self.contacts.answered(node, clock::now(), reply.leader) {
                     info!(node = node.0, "coordinator reached");
                 }
             }
-            Err(error) => {
+            (Ok(reply), Some(via)) => {
+                if self.contacts.relayed(node, clock::now(), reply.leader, via) {
+                    info!(node = node.0, %via, "coordinator reached through a peer");
+                }
+            }
+            (Err(error), None) => {
                 let error = error.to_string();
                 if self.contacts.failed(node, &error) {
                     warn!(node = node.0, %error, "coordinator not reached");
                 }
             }
+            (Err(error), Some(via)) => {
+                if self.contacts.not_relayed(node) {
+                    warn!(node = node.0, %via, %error, "coordinator no longer reached through a peer");
+                }
+            }
         }
     }
+}
+
+/// The lease by which a report's time is measured; a long one before it is known.
+pub(crate) fn ttl_of(standing: &Standing) -> Duration {
+    standing.ttl.unwrap_or(LONGEST_INTERVAL * 8)
 }
 
 /// Sends a request and reads a bounded answer.

@@ -9,6 +9,7 @@ use std::sync::atomic::AtomicU64;
 use std::thread;
 use std::time::Duration;
 
+use coordinator_api::agent::PeerPath;
 use coordinator_core::ids::{ApplianceName, NodeId};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
@@ -16,7 +17,12 @@ use tracing::{info, warn};
 
 use crate::contacts::{Contact, Contacts};
 use crate::health::{self, HealthOptions};
-use crate::holder::{Answer, Holder};
+use crate::holder::{Answer, Holder, PeerEvent};
+use crate::peer::link::{Keeper, Links};
+use crate::peer::promiser::Promiser;
+use crate::peer::server::{self, PeerServer, Serving};
+use crate::peer::{self, PeerListenError, PeerOptions};
+use crate::relayed::Relayed;
 use crate::reporter::{Life, Reporter};
 use crate::standing::Standing;
 use crate::token_store::{StoreError, TokenStore};
@@ -64,6 +70,8 @@ pub struct Options {
     pub report_interval: Duration,
     /// `None` serves no health endpoint.
     pub health: Option<HealthOptions>,
+    /// `None` speaks with no other appliances.
+    pub peers: Option<PeerOptions>,
 }
 
 /// Why an agent does not start, or ends.
@@ -80,6 +88,9 @@ pub enum Error {
         /// What the system said.
         source: io::Error,
     },
+    /// An address for peers is taken, or not to be had.
+    #[error(transparent)]
+    PeerListen(#[from] PeerListenError),
     /// The thread that owns the lease could not start.
     #[error("could not start the thread that holds the lease")]
     Thread(#[source] io::Error),
@@ -97,6 +108,8 @@ pub struct Agent {
     options: Options,
     store: TokenStore,
     health: Option<(TcpListener, HealthOptions)>,
+    peer_listeners: Vec<TcpListener>,
+    keeper: Option<Keeper>,
     standing: watch::Sender<Standing>,
     handle: Handle,
 }
@@ -107,7 +120,9 @@ pub struct Handle {
     appliance: ApplianceName,
     standing: watch::Receiver<Standing>,
     contacts: Contacts,
+    links: Links,
     health: Option<SocketAddr>,
+    peer_listen: Vec<SocketAddr>,
 }
 
 impl Handle {
@@ -131,6 +146,25 @@ impl Handle {
         self.contacts.snapshot()
     }
 
+    /// The ways to the group's other appliances.
+    pub fn peers(&self) -> Vec<PeerPath> {
+        self.links.paths()
+    }
+
+    /// Where the agent listens for them.
+    pub fn peer_addresses(&self) -> &[SocketAddr] {
+        &self.peer_listen
+    }
+
+    /// What ought to be put right although it keeps no traffic away.
+    pub(crate) fn warnings(&self, standing: &Standing) -> Vec<String> {
+        let failsafe = standing.group.as_ref().is_some_and(|group| group.failsafe);
+        let deaf = failsafe && self.peer_listen.is_empty();
+        let warning = "the group is declared with quorum_loss = \"failsafe\", and this agent has no `peer_listen`: \
+                       it promises nothing, so the group's VIPs go when the coordinators' quorum is lost";
+        deaf.then(|| warning.to_owned()).into_iter().collect()
+    }
+
     /// Where the health endpoint listens.
     pub fn health_address(&self) -> Option<SocketAddr> {
         self.health
@@ -138,7 +172,7 @@ impl Handle {
 }
 
 impl Agent {
-    /// Locks and reads the state directory and binds the health endpoint. Blocks on the disk.
+    /// Locks and reads the state directory and binds the listeners. Blocks on the disk.
     ///
     /// # Errors
     /// See [`Error`]: nothing is changed on the interfaces, and nothing was reported.
@@ -153,6 +187,9 @@ impl Agent {
             }
             None => None,
         };
+        let listen = options.peers.as_ref().map_or(&[][..], |peers| &peers.listen);
+        let peer_listeners: Vec<TcpListener> =
+            listen.iter().map(|address| peer::bind(*address)).collect::<Result<_, _>>()?;
         let stored = store.stored();
         let (standing, receiver) = watch::channel(Standing {
             highest: stored.highest,
@@ -160,13 +197,23 @@ impl Agent {
             holding: (!stored.vips.is_empty()).then_some(stored.highest),
             ..Standing::default()
         });
+        let (keeper, links) = match &options.peers {
+            Some(peers) => {
+                let (tls, interval) = (peers.tls.clone(), options.report_interval);
+                let made = Keeper::new(options.appliance.clone(), tls, interval, receiver.clone());
+                (Some(made.0), made.1)
+            }
+            None => (None, Links::none()),
+        };
         let handle = Handle {
             appliance: options.appliance.clone(),
             standing: receiver,
             contacts: Contacts::new(options.coordinators.iter().map(|c| c.node)),
+            links,
             health: health.as_ref().and_then(|(listener, _)| listener.local_addr().ok()),
+            peer_listen: peer_listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect(),
         };
-        Ok(Agent { options, store, health, standing, handle })
+        Ok(Agent { options, store, health, peer_listeners, keeper, standing, handle })
     }
 
     /// The view from outside.
@@ -180,15 +227,16 @@ impl Agent {
     /// # Errors
     /// [`Error::Thread`] and [`Error::HolderEnded`].
     pub async fn run(self, shutdown: watch::Receiver<bool>) -> Result<(), Error> {
-        let Agent { options, store, health, standing, handle } = self;
+        let Agent { options, store, health, peer_listeners, keeper, standing, handle } = self;
         info!(appliance = %options.appliance, highest = store.stored().highest.0, "nva-agent starts");
         let (answers, answered) = mpsc::channel(QUEUE);
+        let (events, heard) = mpsc::channel(QUEUE);
         let mut holder = spawn_holder(
             store,
             options.appliance.clone(),
             options.interfaces.clone(),
             standing,
-            answered,
+            (answered, heard),
             shutdown.clone(),
         )?;
 
@@ -197,12 +245,18 @@ impl Agent {
         let health =
             health.map(|(listener, options)| tokio::spawn(health::serve(listener, options, handle.clone())));
 
+        let mut peers = None;
+        if let (Some(options), Some(keeper)) = (&options.peers, keeper) {
+            peers = Some(spawn_peers(peer_listeners, options, keeper, &handle, events));
+        }
+
         let stopped = wait_for_holder(&mut holder, shutdown).await;
         closing.send_replace(true);
         let last_words = async { while reporters.join_next().await.is_some() {} };
         if tokio::time::timeout(LAST_WORDS, last_words).await.is_err() {
             warn!("not every coordinator took the last report in time");
         }
+        drop(peers);
         if let Some(health) = health {
             health.abort();
         }
@@ -228,15 +282,59 @@ fn spawn_reporters(
         let reporter = Reporter {
             coordinator: coordinator.clone(),
             client: options.client.clone(),
+            links: handle.links.clone(),
             life: life.clone(),
             standing: handle.watch(),
             answers: answers.clone(),
             contacts: handle.contacts.clone(),
             closing: closing.clone(),
         };
+        if options.peers.is_some() {
+            reporters.spawn(Relayed(reporter.clone()).run());
+        }
         reporters.spawn(reporter.run());
     }
     reporters
+}
+
+/// Starts everything that has to do with the group's other appliances.
+fn spawn_peers(
+    listeners: Vec<TcpListener>,
+    options: &PeerOptions,
+    keeper: Keeper,
+    handle: &Handle,
+    events: mpsc::Sender<PeerEvent>,
+) -> (Serving, JoinSet<()>) {
+    let server =
+        PeerServer { appliance: handle.appliance.clone(), standing: handle.watch(), events: events.clone() };
+    let promiser = Promiser {
+        appliance: handle.appliance.clone(),
+        standing: handle.watch(),
+        links: handle.links.clone(),
+        events,
+    };
+    let serving = server::serve(listeners, options, &server);
+    let mut peers = JoinSet::new();
+    peers.spawn(keeper.run());
+    peers.spawn(promiser.run());
+    peers.spawn(warn_of_deafness(handle.clone()));
+    (serving, peers)
+}
+
+/// Says so once for each declaration that asks for more than this agent is configured for.
+async fn warn_of_deafness(handle: Handle) {
+    let mut standing = handle.watch();
+    let mut before = Vec::new();
+    loop {
+        let warnings = handle.warnings(&standing.borrow_and_update().clone());
+        for warning in warnings.iter().filter(|warning| !before.contains(*warning)) {
+            warn!("{warning}");
+        }
+        before = warnings;
+        if standing.changed().await.is_err() {
+            return;
+        }
+    }
 }
 
 /// Starts the thread that owns the lease. The receiver resolves when it ends.
@@ -245,7 +343,7 @@ fn spawn_holder(
     appliance: ApplianceName,
     interfaces: AllowedInterfaces,
     standing: watch::Sender<Standing>,
-    answers: mpsc::Receiver<Answer>,
+    (answers, peers): (mpsc::Receiver<Answer>, mpsc::Receiver<PeerEvent>),
     stop: watch::Receiver<bool>,
 ) -> Result<oneshot::Receiver<io::Result<()>>, Error> {
     let (ended, end) = oneshot::channel();
@@ -253,7 +351,7 @@ fn spawn_holder(
         let result = tokio::runtime::Builder::new_current_thread().enable_all().build().and_then(|runtime| {
             runtime.block_on(async {
                 let enforcer = KernelEnforcer::connect(&appliance, interfaces)?;
-                Holder::new(store, enforcer, standing).run(answers, stop).await;
+                Holder::new(store, enforcer, standing).run(answers, peers, stop).await;
                 Ok(())
             })
         });

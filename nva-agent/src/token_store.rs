@@ -1,5 +1,5 @@
-//! What must outlive the process: the highest token accepted, and the VIPs that may be on the
-//! interfaces.
+//! What must outlive the process: the highest token accepted, the VIPs that may be on the
+//! interfaces, and for how long peers may rely on a promise.
 //!
 //! One small file, replaced as a whole: write beside it, fsync, rename, fsync the directory. A
 //! damaged file stops the agent: starting again from token zero would accept a lease that is
@@ -8,6 +8,7 @@
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use coordinator_api::agent::VipAssignment;
 use coordinator_core::ids::{ApplianceName, Token};
@@ -34,6 +35,17 @@ pub struct Stored {
     pub highest: Token,
     /// The VIPs that may be on the interfaces, to be cleared by the next life.
     pub vips: Vec<VipAssignment>,
+    /// For how long at most this appliance may have promised its peers to accept no grant, in
+    /// milliseconds; 0 when it has not. The next life counts it from its own start.
+    #[serde(default)]
+    pub promised_ms: u64,
+}
+
+impl Stored {
+    /// See [`Stored::promised_ms`].
+    pub fn promised(&self) -> Duration {
+        Duration::from_millis(self.promised_ms)
+    }
 }
 
 /// Why the state directory cannot be used.
@@ -117,6 +129,7 @@ impl TokenStore {
                 appliance: appliance.clone(),
                 highest: Token::NONE,
                 vips: Vec::new(),
+                promised_ms: 0,
             },
             Err(source) => return Err(StoreError::Io { action: "read the state file", path, source }),
         };
@@ -137,12 +150,20 @@ impl TokenStore {
         &self.stored
     }
 
-    /// Stores a token and the VIPs. Durable when it returns. Blocks for as long as the disk does.
+    /// Stores a token, the VIPs and the length of a promise, rounded up to milliseconds. Durable
+    /// when it returns. Blocks for as long as the disk does.
     ///
     /// # Errors
-    /// [`StoreError::Io`]; what was on disk before is still there then.
-    pub fn store(&mut self, highest: Token, vips: Vec<VipAssignment>) -> Result<(), StoreError> {
-        let next = Stored { highest: highest.max(self.stored.highest), vips, ..self.stored.clone() };
+    /// [`StoreError::Io`]; what was on disk before is still there then, or what was to be.
+    pub fn store(
+        &mut self,
+        highest: Token,
+        vips: Vec<VipAssignment>,
+        promised: Duration,
+    ) -> Result<(), StoreError> {
+        let promised_ms = u64::try_from(promised.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX);
+        let highest = highest.max(self.stored.highest);
+        let next = Stored { highest, vips, promised_ms, ..self.stored.clone() };
         if next == self.stored {
             return Ok(());
         }
@@ -197,6 +218,8 @@ fn decode(bytes: &[u8]) -> Result<Stored, String> {
 mod tests {
     use super::*;
 
+    const NONE: Duration = Duration::ZERO;
+
     fn appliance() -> ApplianceName {
         ApplianceName::new("fw-a").unwrap()
     }
@@ -219,8 +242,8 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let mut store = open(directory.path()).unwrap();
         assert_eq!(store.stored().highest, Token::NONE);
-        store.store(Token(7), vec![vip()]).unwrap();
-        store.store(Token(3), vec![vip()]).unwrap();
+        store.store(Token(7), vec![vip()], NONE).unwrap();
+        store.store(Token(3), vec![vip()], NONE).unwrap();
         drop(store);
         let store = open(directory.path()).unwrap();
         assert_eq!(store.stored().highest, Token(7), "a token never goes down");
@@ -228,9 +251,24 @@ mod tests {
     }
 
     #[test]
+    fn a_promise_is_stored_and_taken_back_and_older_files_have_none() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut store = open(directory.path()).unwrap();
+        store.store(Token(7), Vec::new(), Duration::from_micros(3_031_001)).unwrap();
+        drop(store);
+        let mut store = open(directory.path()).unwrap();
+        assert_eq!(store.stored().promised(), Duration::from_millis(3_032), "never rounded down");
+        store.store(Token(7), Vec::new(), NONE).unwrap();
+        assert_eq!(store.stored().promised(), NONE);
+        let body = r#"{"cluster":"c1","appliance":"fw-a","highest":7,"vips":[]}"#;
+        let older = format!("{HEADER} {:08x}\n{body}", crc32c::crc32c(body.as_bytes()));
+        assert_eq!(decode(older.as_bytes()).unwrap().promised(), NONE);
+    }
+
+    #[test]
     fn every_flipped_bit_and_every_truncation_is_refused() {
         let directory = tempfile::tempdir().unwrap();
-        open(directory.path()).unwrap().store(Token(7), vec![vip()]).unwrap();
+        open(directory.path()).unwrap().store(Token(7), vec![vip()], NONE).unwrap();
         let path = directory.path().join(STATE_FILE);
         let good = fs::read(&path).unwrap();
         for position in 0..good.len() {
@@ -259,7 +297,7 @@ mod tests {
     #[test]
     fn the_state_of_another_appliance_or_cluster_is_refused() {
         let directory = tempfile::tempdir().unwrap();
-        open(directory.path()).unwrap().store(Token(7), Vec::new()).unwrap();
+        open(directory.path()).unwrap().store(Token(7), Vec::new(), NONE).unwrap();
         let other = ApplianceName::new("fw-b").unwrap();
         for refused in [
             TokenStore::open(directory.path(), "c1", &other),
@@ -273,10 +311,10 @@ mod tests {
     fn a_failed_write_leaves_what_was_stored() {
         let directory = tempfile::tempdir().unwrap();
         let mut store = open(directory.path()).unwrap();
-        store.store(Token(7), Vec::new()).unwrap();
+        store.store(Token(7), Vec::new(), NONE).unwrap();
         // A directory in the way of the temporary file fails like a full disk, also for root.
         fs::create_dir(directory.path().join(TEMPORARY_FILE)).unwrap();
-        assert!(matches!(store.store(Token(8), Vec::new()), Err(StoreError::Io { .. })));
+        assert!(matches!(store.store(Token(8), Vec::new(), NONE), Err(StoreError::Io { .. })));
         assert_eq!(store.stored().highest, Token(7));
         drop(store);
         assert_eq!(open(directory.path()).unwrap().stored().highest, Token(7));

@@ -26,7 +26,8 @@ pub struct PromiseRequest {
     /// The token of the lease that the asker holds.
     pub token: Token,
     /// For how long, in milliseconds, counted by the peer from receipt, and longer by the bound on
-    /// clock drift; at most the group's lease. 0 frees the peer at once.
+    /// clock drift; at most the group's lease. 0 ends what was promised to tokens *below* `token`:
+    /// the asker holds nothing under them and never will again, however late this arrives.
     pub for_ms: u64,
 }
 

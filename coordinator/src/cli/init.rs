@@ -34,7 +34,7 @@ pub(super) struct InitArgs {
         long = "agent",
         value_name = "AGENT",
         value_parser = agent,
-        help = "An appliance that runs an agent: NAME[,address=IP][,interface=NAME]…[,health=IP:PORT]"
+        help = "An appliance that runs an agent: NAME[,address=IP][,interface=NAME]…[,health=IP:PORT][,peer=IP:PORT]…"
     )]
     agents: Vec<AgentOptions>,
     /// What people call the cluster.
@@ -67,7 +67,7 @@ pub(super) fn node(text: &str) -> Result<Node, String> {
     Ok(Node { cluster: SocketAddr::new(ip, cluster), api: SocketAddr::new(ip, api) })
 }
 
-/// `NAME[,address=IP][,interface=NAME]…[,health=IP:PORT]`
+/// `NAME[,address=IP][,interface=NAME]…[,health=IP:PORT][,peer=IP:PORT]…`
 pub(super) fn agent(text: &str) -> Result<AgentOptions, String> {
     let (name, options) = pairs(text)?;
     let mut agent = AgentOptions::new(ApplianceName::new(name).map_err(|error| error.to_string())?);
@@ -82,7 +82,11 @@ pub(super) fn agent(text: &str) -> Result<AgentOptions, String> {
                 let health = value.parse().map_err(|_| format!("{value:?} is not an address with a port"))?;
                 agent.health = Some(health);
             }
-            _ => return Err(format!("{key:?} is not known: use address, interface or health")),
+            "peer" => {
+                let peer = value.parse().map_err(|_| format!("{value:?} is not an address with a port"))?;
+                agent.peer_listen.push(peer);
+            }
+            _ => return Err(format!("{key:?} is not known: use address, interface, health or peer")),
         }
     }
     Ok(agent)

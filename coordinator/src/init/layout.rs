@@ -79,6 +79,7 @@ pub(super) fn write(
             interfaces: &agent.interfaces,
             report_interval: agent.report_interval,
             health: agent.health,
+            peer_listen: &agent.peer_listen,
             nodes: &options.nodes,
         }
         .to_toml();

@@ -76,6 +76,8 @@ pub struct AgentOptions {
     pub report_interval: Duration,
     /// Where the health endpoint listens.
     pub health: Option<SocketAddr>,
+    /// Where it listens for the group's other appliances.
+    pub peer_listen: Vec<SocketAddr>,
     /// Where the highest token is kept. A relative path is relative to the configuration.
     pub state_dir: PathBuf,
 }
@@ -89,6 +91,7 @@ impl AgentOptions {
             interfaces: Vec::new(),
             report_interval: Duration::from_millis(100),
             health: None,
+            peer_listen: Vec::new(),
             state_dir: PathBuf::from("/var/lib/nva-agent"),
         }
     }

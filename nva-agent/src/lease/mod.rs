@@ -99,6 +99,8 @@ pub struct Lease {
     stored: Token,
     /// The highest token seen: never below `stored`. Refusing starts before the disk is done.
     floor: Token,
+    /// See [`Lease::newest`]. May be below `floor`, which is about other groups and lives too.
+    told: Token,
     /// The token being stored.
     storing: Option<Token>,
     holding: Option<Held>,
@@ -118,6 +120,7 @@ impl Lease {
         Lease {
             stored,
             floor: stored,
+            told: Token::NONE,
             storing: None,
             holding: None,
             pending: None,
@@ -137,6 +140,16 @@ impl Lease {
     /// The highest token on disk.
     pub fn highest(&self) -> Token {
         self.stored
+    }
+
+    /// The highest token that anybody has told of in this life, in this group.
+    pub fn newest(&self) -> Token {
+        self.told
+    }
+
+    /// The appliance is in another group than before: what was told of tokens was about that.
+    pub fn on_other_group(&mut self) {
+        self.told = Token::NONE;
     }
 
     /// The lease that is held.
@@ -171,6 +184,7 @@ impl Lease {
         match instruction {
             Instruction::NotLeader => {}
             Instruction::Grant { token, ttl_ms } => {
+                self.told = self.told.max(token);
                 if token < self.floor || token == Token::NONE {
                     effects.push(Effect::Refused { token, highest: self.floor });
                 } else if newer {
@@ -231,6 +245,7 @@ impl Lease {
     /// Another appliance has the role, under `token`.
     fn superseded(&mut self, token: Token, why: Why) -> Vec<Effect> {
         self.floor = self.floor.max(token);
+        self.told = self.told.max(token);
         self.pending = self.pending.filter(|pending| pending.token > token);
         let superseded = self.holding.is_some_and(|held| held.token <= token);
         let released = if superseded { self.release(why) } else { None };

@@ -133,8 +133,8 @@ impl Lease {
             self.promises.lift(ask.token);
             return Ok(Given::Freed);
         }
-        if self.floor > ask.token {
-            return Err(Refusal::NewerToken(self.floor));
+        if self.told > ask.token {
+            return Err(Refusal::NewerToken(self.told));
         }
         if self.holding.is_some() || self.pending.is_some() {
             return Err(Refusal::Holding);

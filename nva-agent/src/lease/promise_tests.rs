@@ -120,6 +120,16 @@ fn a_newer_token_at_a_peer_ends_the_lease_at_once() {
 }
 
 #[test]
+fn a_token_of_another_group_is_no_newer_token() {
+    let mut lease = Lease::new(T9);
+    lease.on_instruction(at(0), at(1), Instruction::Standby { token: T9 });
+    assert_eq!(lease.promise(at(2), ask(T5)), Err(Refusal::NewerToken(T9)));
+    lease.on_other_group();
+    lease.on_instruction(at(10), at(11), Instruction::Standby { token: T5 });
+    assert!(lease.promise(at(12), ask(T5)).is_ok());
+}
+
+#[test]
 fn a_peer_that_moved_on_frees_what_was_promised_to_older_tokens_only() {
     let free = |token| Ask { token, lasting: Duration::ZERO, drift_ppm: 10_000 };
     let mut lease = promiser();

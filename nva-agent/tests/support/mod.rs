@@ -2,6 +2,9 @@
 
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
+pub(crate) mod pair;
+pub(crate) mod tls;
+
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -109,6 +112,11 @@ impl FakeCoordinator {
         });
     }
 
+    /// The group that it tells of, all of it.
+    pub(crate) fn declares_all(&self, group: &AgentGroup) {
+        self.script.lock().unwrap().group = Some(group.clone());
+    }
+
     /// When the newest report came, and what it said.
     pub(crate) fn newest(&self) -> Option<(Instant, AgentReport)> {
         self.script.lock().unwrap().reports.last().cloned()
@@ -152,6 +160,7 @@ pub(crate) fn options(state_dir: &std::path::Path, coordinators: Vec<Coordinator
         interfaces: AllowedInterfaces::Any,
         report_interval: DEFAULT_INTERVAL,
         health: None,
+        peers: None,
     }
 }
 

@@ -7,12 +7,12 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use coordinator_core::ids::NodeId;
+use coordinator_core::ids::{ApplianceName, NodeId};
 use rustls::client::ResolvesClientCert;
 use rustls::sign::SingleCertAndKey;
 use rustls::{ClientConfig, RootCertStore};
 
-use super::identity::node_dns_name;
+use super::identity::{agent_dns_name, node_dns_name};
 use super::load::{TlsMaterial, parse_certificates, provider, roots_of};
 use super::{TlsError, server};
 
@@ -55,17 +55,54 @@ impl TlsMaterial {
         nodes: &BTreeMap<NodeId, SocketAddr>,
         options: ClientOptions,
     ) -> Result<reqwest::Client, TlsError> {
-        let mut builder = hardened(self.peer_tls()?)
+        let mut builder = self.patient(options)?;
+        for (node, address) in nodes {
+            builder = builder.resolve(&node_dns_name(&self.identity.cluster_id, *node), *address);
+        }
+        builder.build().map_err(TlsError::Client)
+    }
+
+    /// A client of what the agent of `appliance` offers its peers at `address`, with mutual TLS.
+    /// The URL comes from [`agent_url`].
+    ///
+    /// # Errors
+    /// [`TlsError`] when the client cannot be built.
+    pub fn agent_client(
+        &self,
+        appliance: &ApplianceName,
+        address: SocketAddr,
+        options: ClientOptions,
+    ) -> Result<reqwest::Client, TlsError> {
+        let name = agent_dns_name(&self.identity.cluster_id, appliance);
+        self.patient(options)?.resolve(&name, address).build().map_err(TlsError::Client)
+    }
+
+    /// A client of the coordinators' cluster listeners that reaches them through the agent of
+    /// `appliance` at `address`. The agent passes on bytes that it cannot read: inside is the same
+    /// mutual TLS as without it. It dials the coordinators' addresses in its own configuration.
+    ///
+    /// # Errors
+    /// [`TlsError`] when the client cannot be built.
+    pub fn relayed_client(
+        &self,
+        appliance: &ApplianceName,
+        address: SocketAddr,
+        options: ClientOptions,
+    ) -> Result<reqwest::Client, TlsError> {
+        let cluster = &self.identity.cluster_id;
+        let relay = reqwest::Proxy::https(agent_url(cluster, appliance, address.port()));
+        let builder = self.patient(options)?.proxy(relay.map_err(TlsError::Client)?);
+        builder.resolve(&agent_dns_name(cluster, appliance), address).build().map_err(TlsError::Client)
+    }
+
+    fn patient(&self, options: ClientOptions) -> Result<reqwest::ClientBuilder, TlsError> {
+        Ok(hardened(self.peer_tls()?)
             .https_only(true)
             .connect_timeout(options.connect_timeout)
             .http2_keep_alive_interval(options.keep_alive_interval)
             .http2_keep_alive_timeout(options.keep_alive_timeout)
             .http2_keep_alive_while_idle(true)
-            .tcp_user_timeout(options.user_timeout);
-        for (node, address) in nodes {
-            builder = builder.resolve(&node_dns_name(&self.identity.cluster_id, *node), *address);
-        }
-        builder.build().map_err(TlsError::Client)
+            .tcp_user_timeout(options.user_timeout))
     }
 
     /// Shows this member's certificate, trusts the cluster's authority alone.
@@ -86,6 +123,11 @@ impl TlsMaterial {
 /// listener's: names resolve to the address alone.
 pub fn node_url(cluster_id: &str, node: NodeId, port: u16) -> String {
     format!("https://{}:{port}", node_dns_name(cluster_id, node))
+}
+
+/// The base URL of what an agent offers its peers, without a slash at the end.
+pub fn agent_url(cluster_id: &str, appliance: &ApplianceName, port: u16) -> String {
+    format!("https://{}:{port}", agent_dns_name(cluster_id, appliance))
 }
 
 /// A client of the operators' listener, which trusts the authority in `ca_pem` alone.

@@ -21,7 +21,7 @@ use std::path::PathBuf;
 
 use rustls::server::VerifierBuilderError;
 
-pub use client::{ClientOptions, node_url, operator_client};
+pub use client::{ClientOptions, agent_url, node_url, operator_client};
 pub use identity::{Identity, IdentityError, PeerIdentity, agent_dns_name, identity_of, node_dns_name};
 pub use load::{TlsFiles, TlsMaterial};
 pub use probe::probe_client;

@@ -5,10 +5,13 @@
 //! the release of a VIP. Level-triggered: every turn compares what is wanted with what is and
 //! does the difference.
 
+mod peers;
+
 use std::future::pending;
+use std::sync::Arc;
 use std::time::Duration;
 
-use coordinator_api::agent::{AgentReply, Instruction, VipAssignment};
+use coordinator_api::agent::{AgentGroup, AgentReply, Instruction, VipAssignment};
 use coordinator_core::ids::Token;
 use coordinator_core::time::Mono;
 use tokio::sync::{mpsc, watch};
@@ -21,6 +24,8 @@ use crate::enforcer::{Enforcer, Up};
 use crate::lease::{Effect, Lease, Why};
 use crate::standing::Standing;
 use crate::token_store::{StoreError, TokenStore};
+
+pub(crate) use peers::{PeerEvent, stranger};
 
 /// The longest sleep. Interfaces are looked at this often, lifetimes are renewed, and a clock
 /// that jumped (the machine was suspended) is noticed.
@@ -41,12 +46,21 @@ pub(crate) struct Answer {
 
 type Stored = (TokenStore, Result<(), StoreError>);
 
+/// A write under way.
+struct Writing {
+    task: JoinHandle<Stored>,
+    /// The promise that it stores or takes back, if it changes anything about it.
+    promised: Option<Duration>,
+    /// It changes nothing else.
+    promise_alone: bool,
+}
+
 pub(crate) struct Holder<E> {
     lease: Lease,
     enforcer: E,
     /// Away while a write is under way.
     store: Option<TokenStore>,
-    writing: Option<JoinHandle<Stored>>,
+    writing: Option<Writing>,
     /// What is on disk.
     remembered: Vec<VipAssignment>,
     /// What the leader said that the group's VIPs on this appliance are.
@@ -59,14 +73,20 @@ pub(crate) struct Holder<E> {
     used: bool,
     announce_at: Vec<Mono>,
     token_wanted: Option<Token>,
+    promise_wanted: Option<Duration>,
+    waiting: Vec<peers::Waiting>,
     store_fault: Option<String>,
     enforce_fault: Option<String>,
     interface_faults: Vec<String>,
     not_before: Mono,
     cleared_at: Option<Mono>,
     looked_at: Option<Mono>,
-    /// The declaration that `assigned` is from, and when the request for it had left.
+    /// The group as the leader said last; `assigned` is from the same reply.
+    group: Option<Arc<AgentGroup>>,
+    /// The newest declaration seen, and when the request had left that it came with.
     revision: u64,
+    /// The newest declaration that nothing here rests on an older one than.
+    acknowledged: u64,
     assigned_at: Option<Mono>,
     stopping: bool,
     standing: watch::Sender<Standing>,
@@ -76,7 +96,7 @@ impl<E: Enforcer> Holder<E> {
     pub(crate) fn new(store: TokenStore, enforcer: E, standing: watch::Sender<Standing>) -> Self {
         let stored = store.stored().clone();
         Holder {
-            lease: Lease::new(stored.highest),
+            lease: Lease::after_promise(stored.highest, stored.promised(), clock::now()),
             enforcer,
             store: Some(store),
             writing: None,
@@ -89,13 +109,17 @@ impl<E: Enforcer> Holder<E> {
             used: false,
             announce_at: Vec::new(),
             token_wanted: None,
+            promise_wanted: None,
+            waiting: Vec::new(),
             store_fault: None,
             enforce_fault: None,
             interface_faults: Vec::new(),
             not_before: Mono::default(),
             cleared_at: None,
             looked_at: None,
+            group: None,
             revision: 0,
+            acknowledged: 0,
             assigned_at: None,
             stopping: false,
             standing,
@@ -103,7 +127,12 @@ impl<E: Enforcer> Holder<E> {
     }
 
     /// Runs until `stop` says so or its sender is gone, and everything is released, or cannot be.
-    pub(crate) async fn run(mut self, mut answers: mpsc::Receiver<Answer>, mut stop: watch::Receiver<bool>) {
+    pub(crate) async fn run(
+        mut self,
+        mut answers: mpsc::Receiver<Answer>,
+        mut peers: mpsc::Receiver<PeerEvent>,
+        mut stop: watch::Receiver<bool>,
+    ) {
         loop {
             self.turn().await;
             if self.stopping && self.maybe_up.is_empty() {
@@ -124,6 +153,7 @@ impl<E: Enforcer> Holder<E> {
                     Some(answer) => self.on_answer(answer),
                     None => self.stop(),
                 },
+                Some(event) = peers.recv() => self.on_peer(event),
                 changed = stop.changed() => if changed.is_err() || *stop.borrow() {
                     self.stop();
                 },
@@ -167,6 +197,13 @@ impl<E: Enforcer> Holder<E> {
         }
         self.assigned_at = Some(sent_at);
         self.revision = group.map_or(self.revision, |group| group.revision);
+        if self.group.as_deref() != group {
+            let name = |group: Option<&AgentGroup>| group.map(|group| group.name.clone());
+            if name(self.group.as_deref()) != name(group) {
+                self.lease.on_other_group();
+            }
+            self.group = group.cloned().map(Arc::new);
+        }
         let vips = group.map_or_else(Vec::new, |group| group.vips.clone());
         self.ttl = group.map_or(Duration::MAX, |group| Duration::from_millis(group.ttl_ms));
         if vips != self.assigned {
@@ -187,8 +224,15 @@ impl<E: Enforcer> Holder<E> {
                 Effect::Acquire(held) => info!(token = held.token.0, "lease acquired"),
                 Effect::Renew(_) => {}
                 Effect::Release(why) => info!(%why, "lease released"),
-                Effect::PersistPromise(_) => {}
-                Effect::HeldBack { .. } => {}
+                Effect::PersistPromise(promised) => self.promise_wanted = Some(promised),
+                Effect::HeldBack { token, until } => {
+                    let ms = until.since(clock::now()).as_millis();
+                    info!(
+                        token = token.0,
+                        for_ms = ms,
+                        "a grant was not accepted: a peer relies on a promise"
+                    );
+                }
                 Effect::Refused { token, highest } => {
                     warn!(token = token.0, highest = highest.0, "a grant with an older token was refused");
                 }
@@ -320,25 +364,29 @@ impl<E: Enforcer> Holder<E> {
     fn write_what_is_missing(&mut self) {
         let mut vips = self.assigned.clone();
         vips.extend(self.maybe_up.iter().filter(|vip| !self.assigned.contains(vip)).cloned());
-        if self.token_wanted.is_none() {
-            if vips == self.remembered {
-                self.store_fault = None;
-                return;
-            }
-            if self.store_fault.is_some() && clock::now() < self.not_before {
-                return;
-            }
+        let same = self.token_wanted.is_none() && vips == self.remembered;
+        if same && self.promise_wanted.is_none() {
+            self.store_fault = None;
+            return;
+        }
+        if self.token_wanted.is_none() && self.store_fault.is_some() && clock::now() < self.not_before {
+            return;
         }
         let Some(mut store) = self.store.take() else { return };
         let highest = self.token_wanted.unwrap_or(self.lease.highest());
-        self.writing = Some(tokio::task::spawn_blocking(move || {
-            let result = store.store(highest, vips);
+        let promised = self.promise_wanted.take();
+        let task = tokio::task::spawn_blocking(move || {
+            let promised = promised.unwrap_or(store.stored().promised());
+            let result = store.store(highest, vips, promised);
             (store, result)
-        }));
+        });
+        self.writing = Some(Writing { task, promised, promise_alone: same });
     }
 
     fn on_stored(&mut self, stored: Option<Stored>) {
-        self.writing = None;
+        let writing = self.writing.take();
+        let promised = writing.as_ref().and_then(|writing| writing.promised);
+        let promise_alone = writing.is_some_and(|writing| writing.promise_alone);
         let (result, wanted) = match stored {
             Some((store, result)) => {
                 self.remembered = store.stored().vips.clone();
@@ -351,6 +399,7 @@ impl<E: Enforcer> Holder<E> {
                 (Err("the state directory is lost; restart the agent".to_owned()), self.token_wanted.take())
             }
         };
+        let stored = result.is_ok();
         let effects = match result {
             Ok(highest) => {
                 self.store_fault = None;
@@ -365,14 +414,27 @@ impl<E: Enforcer> Holder<E> {
                     error!(%fault, "the state could not be stored; no lease is taken");
                 }
                 self.store_fault = Some(fault);
-                self.not_before = clock::now().plus(RETRY_AFTER);
-                self.lease.on_persist_failed()
+                if promise_alone {
+                    // What is held, or will be, does not rest on a promise to others.
+                    Vec::new()
+                } else {
+                    self.not_before = clock::now().plus(RETRY_AFTER);
+                    self.lease.on_persist_failed()
+                }
             }
         };
         self.run_effects(effects);
+        if let Some(promised) = promised {
+            self.on_promise_stored(promised, stored);
+        }
     }
 
-    fn publish(&self) {
+    fn publish(&mut self) {
+        let failsafe = self.group.as_ref().is_some_and(|group| group.failsafe);
+        // Once it is said, the coordinators wait for nothing that rests on promises any more.
+        if failsafe || !self.lease.relying() {
+            self.acknowledged = self.revision;
+        }
         let faults = self.store_fault.iter().chain(&self.enforce_fault).chain(&self.interface_faults);
         let mut faults: Vec<String> = faults.cloned().collect();
         faults.dedup();
@@ -384,9 +446,14 @@ impl<E: Enforcer> Holder<E> {
                 .map(|held| held.token)
                 .or_else(|| (!self.maybe_up.is_empty()).then(|| self.lease.highest())),
             deadline: held.map(|held| held.deadline),
+            granted_at: self.lease.granted_at(),
+            relying: self.lease.relying(),
+            promised_until: self.lease.promised_until(clock::now()),
             vips_up: self.up && held.is_some(),
             ttl: (self.ttl < Duration::MAX).then_some(self.ttl),
             vips: self.assigned.clone(),
+            group: self.group.clone(),
+            acknowledged: self.acknowledged,
             faults,
         };
         self.standing.send_if_modified(|standing| {
@@ -403,13 +470,12 @@ fn describe(error: &StoreError) -> String {
 }
 
 /// The end of the write under way; never, without one. `None` when the writer panicked.
-async fn finished(writing: &mut Option<JoinHandle<Stored>>) -> Option<Stored> {
+async fn finished(writing: &mut Option<Writing>) -> Option<Stored> {
     match writing {
-        Some(task) => task.await.ok(),
+        Some(writing) => (&mut writing.task).await.ok(),
         None => pending().await,
     }
 }
 
 #[cfg(test)]
-#[path = "holder_tests.rs"]
 mod tests;

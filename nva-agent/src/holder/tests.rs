@@ -85,8 +85,9 @@ impl Bench {
         let (answers, answered) = mpsc::channel(8);
         let (stop, stopped) = watch::channel(false);
         let (standing, receiver) = watch::channel(Standing::default());
+        let (_peers, heard) = mpsc::channel(8);
         let holder = Holder::new(store, interfaces.clone(), standing);
-        let task = tokio::spawn(holder.run(answered, stopped));
+        let task = tokio::spawn(holder.run(answered, heard, stopped));
         Bench { directory, interfaces, answers, stop, standing: receiver, task }
     }
 
