@@ -171,7 +171,12 @@ impl Tools {
                         debug!(hook = %name, output, "the hook says that it is off");
                         return Some(StepOutcome::Done);
                     }
-                    Err(error) => error.to_string(),
+                    Err(error) => {
+                        if let Some(output) = error.output().filter(|output| !output.is_empty()) {
+                            info!(hook = %name, output, "what the hook said before it failed");
+                        }
+                        error.to_string()
+                    }
                 }
             }
             FenceSpec::PowerOff { adapter, resource } => {

@@ -28,6 +28,9 @@ const LINGER: Duration = Duration::from_millis(500);
 /// How long a killed program may take to be gone.
 const REAP: Duration = Duration::from_secs(1);
 
+/// The most of a program's output that an error repeats, in bytes.
+const RECORDED: usize = 240;
+
 /// The configured programs. Cheap to clone.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Hooks(Arc<BTreeMap<HookName, Hook>>);
@@ -69,8 +72,27 @@ fn ending(status: ExitStatus) -> String {
     }
 }
 
+/// The end of what it said: a record takes no more, and that is where programs say what was wrong.
 fn said(output: &str) -> String {
-    if output.is_empty() { String::new() } else { format!(": {output}") }
+    if output.is_empty() {
+        return String::new();
+    }
+    let mut start = output.len().saturating_sub(RECORDED);
+    while !output.is_char_boundary(start) {
+        start += 1;
+    }
+    let cut = if start > 0 { "…" } else { "" };
+    format!(": {cut}{}", output.get(start..).unwrap_or_default())
+}
+
+impl HookError {
+    /// All that was kept of what the program said.
+    pub(super) fn output(&self) -> Option<&str> {
+        match self {
+            HookError::Failed { output, .. } | HookError::TimedOut { output, .. } => Some(output),
+            _ => None,
+        }
+    }
 }
 
 impl Hooks {
