@@ -34,13 +34,21 @@ pub fn check(state: &State) -> Vec<String> {
         if group.token.0 != 0 && !tokens.insert(group.token) {
             say(format!("token {} is another group's too", group.token));
         }
-        members(group, &mut say);
-        operation(group, &mut say);
-        last_resort::relying(group, &mut say);
-        last_resort::fencing(group, &mut say);
-        ended(group, &mut say);
-        times(state, group, &mut say);
+        faults.extend(check_group(state, group));
     }
+    faults
+}
+
+/// What is inconsistent in one group of `state`, its declaration and the other groups apart.
+pub fn check_group(state: &State, group: &Group) -> Vec<String> {
+    let mut faults = Vec::new();
+    let mut say = |fault: String| faults.push(format!("group {}: {fault}", group.spec.name));
+    members(group, &mut say);
+    operation(group, &mut say);
+    last_resort::relying(group, &mut say);
+    last_resort::fencing(group, &mut say);
+    ended(group, &mut say);
+    times(state, group, &mut say);
     faults
 }
 

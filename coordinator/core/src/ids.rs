@@ -1,6 +1,7 @@
 //! Newtypes for every identifier that crosses a module boundary.
 
 use std::fmt;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -28,10 +29,11 @@ macro_rules! name_type {
         $(#[$doc])*
         ///
         /// 1 to 63 characters of `a-z`, `0-9` and `-` (the host-name rule of RFC 1123 §2.1,
-        /// lower case only), so that it is safe in a URL, a file name and a cloud tag.
+        /// lower case only), so that it is safe in a URL, a file name and a cloud tag. Cloning
+        /// one copies nothing: names are all over the state and everything made from it.
         #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[serde(try_from = "String", into = "String")]
-        pub struct $name(String);
+        pub struct $name(Arc<str>);
 
         impl $name {
             /// Checks the naming rule.
@@ -40,7 +42,7 @@ macro_rules! name_type {
             /// [`NameError`] with the value when the rule is broken.
             pub fn new(value: impl Into<String>) -> Result<Self, NameError> {
                 let value = value.into();
-                if is_name(&value) { Ok(Self(value)) } else { Err(NameError { value }) }
+                if is_name(&value) { Ok(Self(value.into())) } else { Err(NameError { value }) }
             }
 
             /// The name as text.
@@ -65,7 +67,7 @@ macro_rules! name_type {
 
         impl From<$name> for String {
             fn from(name: $name) -> String {
-                name.0
+                name.0.as_ref().to_owned()
             }
         }
 

@@ -1,5 +1,6 @@
 //! What the tracks of several probes come to.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
@@ -13,19 +14,19 @@ pub(super) type Tracks = BTreeMap<ProbeName, ProbeTrack>;
 
 /// What several probes together say.
 #[derive(Debug)]
-pub(super) enum Finding {
+pub(super) enum Finding<'a> {
     /// Too few samples yet.
     Undecided,
-    Up(String),
+    Up(Cow<'a, str>),
     Down {
         since: Mono,
-        detail: String,
+        detail: Cow<'a, str>,
     },
     /// One has gone without samples.
-    Stale(String),
+    Stale(Cow<'a, str>),
 }
 
-impl Finding {
+impl Finding<'_> {
     pub(super) fn verdict(&self) -> Verdict {
         match self {
             Finding::Up(_) => Verdict::Up,
@@ -36,7 +37,9 @@ impl Finding {
 
     pub(super) fn detail(&self) -> String {
         match self {
-            Finding::Up(detail) | Finding::Down { detail, .. } | Finding::Stale(detail) => detail.clone(),
+            Finding::Up(detail) | Finding::Down { detail, .. } | Finding::Stale(detail) => {
+                detail.clone().into_owned()
+            }
             Finding::Undecided => String::new(),
         }
     }
@@ -47,16 +50,17 @@ impl Finding {
 }
 
 /// All must be up; one that is down decides.
-pub(super) fn combined(tracks: &Tracks, now: Mono) -> Finding {
-    let in_state = |v: Verdict| tracks.values().filter(move |t| t.verdict(now) == v);
-    if let Some(down) = in_state(Verdict::Down).next() {
-        return Finding::Down { since: down.failing_since().unwrap_or(now), detail: down.describe() };
+pub(super) fn combined<'a>(tracks: impl IntoIterator<Item = &'a ProbeTrack> + Clone, now: Mono) -> Finding<'a> {
+    let all = || tracks.clone().into_iter();
+    if let Some(down) = all().find(|t| t.verdict(now) == Verdict::Down) {
+        let since = down.failing_since().unwrap_or(now);
+        return Finding::Down { since, detail: down.describe().into() };
     }
-    if let Some(stale) = tracks.values().find(|t| t.is_stale(now)) {
-        return Finding::Stale(format!("{}: no sample for too long", stale.spec().kind));
+    if let Some(stale) = all().find(|t| t.is_stale(now)) {
+        return Finding::Stale(format!("{}: no sample for too long", stale.spec().kind).into());
     }
-    match tracks.values().next() {
-        Some(first) if in_state(Verdict::Up).count() == tracks.len() => Finding::Up(first.describe()),
+    match all().next() {
+        Some(first) if all().all(|t| t.verdict(now) == Verdict::Up) => Finding::Up(first.describe().into()),
         _ => Finding::Undecided,
     }
 }
@@ -67,19 +71,18 @@ pub(super) fn combined(tracks: &Tracks, now: Mono) -> Finding {
 /// appliance, it is the management path that is down, and the appliance is up. Only silence is
 /// overruled: a refused connection or a wrong answer has come from the appliance itself. An agent
 /// that reports a fault makes its heartbeat fail, and so overrules whatever else passes.
-pub(super) fn of_appliance(tracks: &Tracks, own: IpAddr, now: Mono) -> Finding {
+pub(super) fn of_appliance(tracks: &Tracks, own: IpAddr, now: Mono) -> Finding<'_> {
     let silent = |t: &&ProbeTrack| {
         t.verdict(now) == Verdict::Down && t.outcome() == Outcome::Silent && t.spec().kind.host() == Some(own)
     };
     let heartbeat = tracks.values().find(|t| matches!(t.spec().kind, ProbeKind::AgentHeartbeat));
     let relayed = heartbeat.filter(|t| t.outcome() == Outcome::Relayed && t.verdict(now) == Verdict::Up);
     let (Some(relayed), Some(cut)) = (relayed, tracks.values().find(silent)) else {
-        return combined(tracks, now);
+        return combined(tracks.values(), now);
     };
-    let others = tracks.iter().filter(|(_, t)| !silent(t));
-    match combined(&others.map(|(name, t)| (name.clone(), t.clone())).collect(), now) {
+    match combined(tracks.values().filter(|t| !silent(t)), now) {
         Finding::Up(_) => {
-            Finding::Up(format!("management path down ({}), {}", cut.describe(), relayed.describe()))
+            Finding::Up(format!("management path down ({}), {}", cut.describe(), relayed.describe()).into())
         }
         other => other,
     }

@@ -59,7 +59,7 @@ impl Paths {
     /// out: this vantage may be the one that is cut off.
     pub(super) fn sights(&self, now: Mono, answered_since: impl Fn(Mono) -> bool) -> Vec<PathSight> {
         let sight = |(group, watched): (&GroupName, &Watched)| {
-            let finding = combined(&watched.tracks, now);
+            let finding = combined(watched.tracks.values(), now);
             let stale = matches!(finding, Finding::Stale(_));
             let passed = !stale && watched.tracks.values().all(|t| t.last_pass().is_some());
             let sound = match &finding {

@@ -47,13 +47,17 @@ pub struct ProbeTrack {
     last_pass: Option<Mono>,
     /// The first failure of the present row of them.
     failing_since: Option<Mono>,
+    /// The newest result in words.
     detail: String,
+    /// The probe and its newest result, in words.
+    described: String,
 }
 
 impl ProbeTrack {
     /// A track that knows nothing yet.
     pub fn new(spec: ProbeSpec) -> Self {
         ProbeTrack {
+            described: clip(&format!("{}: no result yet", spec.kind)),
             spec,
             verdict: Verdict::Unknown,
             streak: 0,
@@ -84,7 +88,11 @@ impl ProbeTrack {
         self.streak = if self.outcome.passes() == pass { self.streak.saturating_add(1) } else { 1 };
         self.outcome = outcome;
         self.newest = Some(now);
-        self.detail = clip(detail);
+        if self.detail != detail {
+            self.detail = clip(detail);
+            let result = if detail.is_empty() { "no result yet" } else { &self.detail };
+            self.described = clip(&format!("{}: {result}", self.spec.kind));
+        }
         if pass {
             self.last_pass = Some(now);
             self.failing_since = None;
@@ -131,8 +139,7 @@ impl ProbeTrack {
     }
 
     /// The probe and its newest result, in words.
-    pub fn describe(&self) -> String {
-        let result = if self.detail.is_empty() { "no result yet" } else { &self.detail };
-        clip(&format!("{}: {result}", self.spec.kind))
+    pub fn describe(&self) -> &str {
+        &self.described
     }
 }

@@ -92,13 +92,21 @@ impl Watch {
 
     /// One sample may settle the verdict on something else, so all are compared.
     fn is_news(&mut self, now: Mono) -> bool {
-        let (sights, paths) = (self.sights(now), self.path_sights(now));
+        let (findings, paths) = (self.findings(now), self.path_sights(now));
+        let appliances = || findings.iter().map(|(name, finding)| (*name, finding.verdict()));
+        let paths = || paths.iter().map(|path| (&path.group, told(path)));
+        // Mostly there is none, and then nothing is copied.
+        if appliances().eq(self.told.appliances.iter().map(|(name, verdict)| (name, *verdict)))
+            && paths().eq(self.told.paths.iter().map(|(group, told)| (group, *told)))
+        {
+            return false;
+        }
         let new = Told {
-            appliances: sights.into_iter().map(|s| (s.appliance, s.verdict)).collect(),
-            paths: paths.into_iter().map(|p| (p.group.clone(), told(&p))).collect(),
+            appliances: appliances().map(|(name, verdict)| (name.clone(), verdict)).collect(),
+            paths: paths().map(|(group, told)| (group.clone(), told)).collect(),
         };
-        let before = std::mem::replace(&mut self.told, new);
-        before != self.told
+        self.told = new;
+        true
     }
 
     /// Every probe of an appliance that is watched.
@@ -122,20 +130,27 @@ impl Watch {
     /// An appliance whose own address is silent is up all the same while its heartbeat comes in by
     /// way of another appliance: its management path is down, and nothing else.
     pub fn sights(&self, now: Mono) -> Vec<Sight> {
+        self.findings(now).iter().map(|(name, finding)| finding.sight(name)).collect()
+    }
+
+    /// Those that are worth saying.
+    fn findings(&self, now: Mono) -> Vec<(&ApplianceName, Finding<'_>)> {
         let found = self.appliances.iter().map(|(name, w)| (name, of_appliance(&w.tracks, w.own, now)));
-        let raw: BTreeMap<_, _> = found.collect();
-        let sound = |name: &ApplianceName, finding: &Finding| match finding {
+        let mut raw: Vec<_> = found.collect();
+        let sound = |(name, finding): &(&ApplianceName, Finding<'_>)| match finding {
             Finding::Undecided => false,
             Finding::Up(_) | Finding::Stale(_) => true,
             Finding::Down { since, .. } => {
-                let mut others = raw.iter().filter(|(other, _)| **other != name).peekable();
+                let mut others = raw.iter().filter(|(other, _)| other != name).peekable();
                 let alone = others.peek().is_none();
                 alone
                     || others.clone().any(|(other, _)| self.answered_since(other, *since))
                     || others.all(|(_, f)| matches!(f, Finding::Down { .. } | Finding::Stale(_)))
             }
         };
-        raw.iter().filter(|(name, finding)| sound(name, finding)).map(|(n, f)| f.sight(n)).collect()
+        let mut worth = raw.iter().map(sound).collect::<Vec<_>>().into_iter();
+        raw.retain(|_| worth.next().unwrap_or(false));
+        raw
     }
 
     /// What this vantage says of the path through each active appliance; nothing of a path that
