@@ -19,14 +19,14 @@ const INVARIANTS: [&str; 9] = [
 ];
 
 fn run(seed: u64, minutes: u64, mutation: Option<Mutation>, keep: Keep) -> Outcome {
-    sim::run(Options { seed, minutes, mutation, keep })
+    sim::run(Options { seed, minutes, mutation, keep, thorough: false })
 }
 
 #[test]
 fn a_sweep_of_seeds_breaks_nothing_and_judges_everything() {
     let mut judged = std::collections::BTreeSet::new();
-    for seed in 1_000..1_010 {
-        let outcome = run(seed, 3, None, Keep::Tail);
+    for seed in 1_000..1_020 {
+        let outcome = run(seed, 5, None, Keep::Tail);
         assert!(outcome.violation.is_none(), "{outcome}");
         judged.extend(outcome.judged);
     }
@@ -52,6 +52,35 @@ fn two_runs_of_a_seed_are_byte_equal_and_two_seeds_are_not() {
     assert_eq!(first.trace, second.trace);
     assert_eq!((first.digest, first.events), (second.digest, second.events));
     assert_ne!(first.digest, run(8, 3, None, Keep::Tail).digest);
+}
+
+#[test]
+fn what_is_kept_of_the_trace_changes_nothing() {
+    let outcomes = [Keep::Nothing, Keep::Tail, Keep::All].map(|keep| run(9, 3, None, keep));
+    let [nothing, tail, all] = outcomes;
+    assert!(nothing.trace.is_empty());
+    assert!(all.trace.ends_with(&tail.trace));
+    assert_eq!((nothing.digest, nothing.events), (tail.digest, tail.events));
+    assert_eq!((all.digest, all.events), (tail.digest, tail.events));
+}
+
+/// Looking only at what an entry can have changed finds what looking at everything finds.
+#[test]
+fn quick_and_thorough_judgement_agree() {
+    let both = |seed, minutes, mutation| {
+        let judge = |thorough| sim::run(Options { seed, minutes, mutation, keep: Keep::Tail, thorough });
+        (judge(false), judge(true))
+    };
+    for seed in 2_000..2_006 {
+        let (quick, thorough) = both(seed, 4, None);
+        assert!(thorough.violation.is_none(), "{thorough}");
+        assert_eq!(quick.violation, None, "{quick}");
+        assert_eq!((quick.digest, quick.judged), (thorough.digest, thorough.judged));
+    }
+    for mutation in Mutation::ALL {
+        let (quick, thorough) = both(first_shown(mutation).0, 2, Some(mutation));
+        assert_eq!(quick.violation, thorough.violation, "{mutation}");
+    }
 }
 
 #[test]

@@ -7,13 +7,14 @@ use anyhow::{Context, Result, bail};
 use tests::sim::{self, Keep, Mutation, Options, Outcome};
 
 const USAGE: &str =
-    "usage: sim [--seed N | --seeds A..B] [--minutes M] [--for SECONDS] [--mutation NAME] [--trace]
+    "usage: sim [--seed N | --seeds A..B] [--minutes M] [--for SECONDS] [--mutation NAME] [--thorough] [--trace]
 
   --seed N        one seed
   --seeds A..B    seeds A up to, but not including, B; default 0..100
   --minutes M     virtual minutes of each; default 10
   --for SECONDS   goes on with further seeds until this much real time has passed
   --mutation NAME makes a deliberate mistake in the protocol
+  --thorough      judges everything after every entry, not only what it can have changed
   --trace         prints everything that happens";
 
 struct Asked {
@@ -23,6 +24,7 @@ struct Asked {
     wall: Option<Duration>,
     mutation: Option<Mutation>,
     keep: Keep,
+    thorough: bool,
 }
 
 fn main() -> ExitCode {
@@ -37,7 +39,15 @@ fn main() -> ExitCode {
 }
 
 fn asked() -> Result<Asked> {
-    let mut asked = Asked { first: 0, end: None, minutes: 10, wall: None, mutation: None, keep: Keep::Tail };
+    let mut asked = Asked {
+        first: 0,
+        end: None,
+        minutes: 10,
+        wall: None,
+        mutation: None,
+        keep: Keep::Nothing,
+        thorough: false,
+    };
     let mut args = std::env::args().skip(1);
     while let Some(arg) = args.next() {
         let mut value = || args.next().with_context(|| format!("{arg} needs a value"));
@@ -63,6 +73,7 @@ fn asked() -> Result<Asked> {
                     format!("there is no mutation {name}; there are {names}")
                 })?);
             }
+            "--thorough" => asked.thorough = true,
             "--trace" => asked.keep = Keep::All,
             _ => bail!("{arg} is not known"),
         }
@@ -81,8 +92,12 @@ fn sweep(asked: &Asked) -> Result<bool> {
         if !in_time() {
             break;
         }
-        let Asked { minutes, mutation, keep, .. } = *asked;
-        let outcome = sim::run(Options { seed, minutes, mutation, keep });
+        let Asked { minutes, mutation, keep, thorough, .. } = *asked;
+        let options = Options { seed, minutes, mutation, keep, thorough };
+        let mut outcome = sim::run(options);
+        if outcome.violation.is_some() && keep == Keep::Nothing {
+            outcome = sim::run(Options { keep: Keep::Tail, ..options });
+        }
         seeds += 1;
         virtual_us += outcome.ran_us;
         events += outcome.events;

@@ -60,6 +60,24 @@ pub(crate) enum Event {
     Calm,
 }
 
+impl Event {
+    /// Whom it is for, and what it is, as far as a digest has to know.
+    pub(crate) fn digest(&self) -> u64 {
+        let (node, kind) = match self {
+            Event::Deliver { to, .. } => (*to, 1),
+            Event::Timer { node, .. } => (*node, 2),
+            Event::CloudArrive { node, .. } => (*node, 3),
+            Event::CloudAnswered { node, .. } => (*node, 4),
+            Event::Nemesis => (0, 5),
+            Event::Strike(_) => (0, 6),
+            Event::FaultEnds(_) => (0, 7),
+            Event::Phase => (0, 8),
+            Event::Calm => (0, 9),
+        };
+        (node as u64) << 8 | kind
+    }
+}
+
 #[derive(Debug, Clone)]
 pub(crate) enum Timer {
     /// Stand for election, if no leader was heard of until now.

@@ -17,14 +17,23 @@ pub(crate) mod tokens_rise;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use coordinator_core::ids::{BindingName, Token};
+use coordinator_core::apply::Rejection;
+use coordinator_core::command::{Command, CommandBody};
+use coordinator_core::event::Event;
+use coordinator_core::ids::{BindingName, GroupName, Token};
 use coordinator_core::model::GroupSpec;
 use coordinator_core::state::State;
 
 use super::event::Entry;
 
-/// States kept, to compare those of the nodes with that lag behind.
-const KEPT_STATES: usize = 400;
+/// Outcomes kept, to compare those of the nodes with that lag behind.
+const KEPT_OUTCOMES: usize = 400;
+
+/// After every so many entries the whole state is looked at in any case.
+const LOOKS_AT_ALL_EVERY: u64 = 64;
+
+/// What applying an entry gave.
+pub(crate) type Outcome = Result<Vec<Event>, Rejection>;
 
 /// An invariant that does not hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,9 +50,13 @@ pub(crate) struct Oracle {
     pub(crate) log: Vec<Arc<Entry>>,
     /// The term in which each was committed: that of the leader, not that of the entry.
     pub(crate) committed_in: Vec<u64>,
-    state: State,
-    /// The states after the newest entries, with their index.
-    pub(crate) states: VecDeque<(u64, State)>,
+    pub(crate) state: State,
+    /// What came of the newest entries when they were applied here, oldest first.
+    pub(crate) outcomes: VecDeque<(u64, Outcome)>,
+    /// The states after them, when everything is looked at.
+    pub(crate) states: VecDeque<State>,
+    /// Whether everything is looked at after every entry, and not only what it can have changed.
+    pub(crate) thorough: bool,
     /// Log indexes of commands that an operator was told are committed, with their terms.
     pub(crate) acknowledged: BTreeMap<u64, u64>,
     /// Accepted grants of the active role, by token: the group's and the appliance's place.
@@ -59,13 +72,15 @@ pub(crate) struct Oracle {
 }
 
 impl Oracle {
-    pub(crate) fn new(specs: &[GroupSpec]) -> Oracle {
+    pub(crate) fn new(specs: &[GroupSpec], thorough: bool) -> Oracle {
         Oracle {
             broken: None,
             log: Vec::new(),
             committed_in: Vec::new(),
             state: State::default(),
+            outcomes: VecDeque::new(),
             states: VecDeque::new(),
+            thorough,
             acknowledged: BTreeMap::new(),
             grants: BTreeMap::new(),
             done: BTreeMap::new(),
@@ -80,11 +95,21 @@ impl Oracle {
         &self.state
     }
 
-    fn keep_state(&mut self, index: u64) {
-        if self.states.len() >= KEPT_STATES {
+    /// Whether the whole state is to be looked at after this entry, and not only the group that
+    /// it is about.
+    fn looks_at_all(&self, index: u64, command: &Command) -> bool {
+        self.thorough || index.is_multiple_of(LOOKS_AT_ALL_EVERY) || touched(command).is_none()
+    }
+
+    fn keep_outcome(&mut self, index: u64, outcome: Outcome) {
+        if self.outcomes.len() >= KEPT_OUTCOMES {
+            self.outcomes.pop_front();
             self.states.pop_front();
         }
-        self.states.push_back((index, self.state.clone()));
+        self.outcomes.push_back((index, outcome));
+        if self.thorough {
+            self.states.push_back(self.state.clone());
+        }
     }
 
     /// Takes in a judgement. The first that is not sound ends the run.
@@ -95,5 +120,21 @@ impl Oracle {
         {
             self.broken = Some(Broken { invariant, what });
         }
+    }
+}
+
+/// The one group that a command can change; `None` when it may be any.
+fn touched(command: &Command) -> Option<&GroupName> {
+    match &command.body {
+        CommandBody::StartOperation(start) => Some(&start.group),
+        CommandBody::RecordStep(record) => Some(&record.group),
+        CommandBody::RecordVerdict { group, .. }
+        | CommandBody::RecordRelease { group, .. }
+        | CommandBody::RecordHold { group, .. }
+        | CommandBody::SetMode { group, .. }
+        | CommandBody::SetMaintenance { group, .. }
+        | CommandBody::Freeze { group, .. }
+        | CommandBody::Unfreeze { group, .. } => Some(group),
+        _ => None,
     }
 }

@@ -42,6 +42,8 @@ pub struct Options {
     pub mutation: Option<Mutation>,
     /// How much of the trace is kept.
     pub keep: Keep,
+    /// Whether everything is judged after every entry, and not only what it can have changed.
+    pub thorough: bool,
 }
 
 /// An invariant did not hold.
@@ -80,7 +82,7 @@ pub struct Outcome {
 #[must_use]
 pub fn run(options: Options) -> Outcome {
     let end = START + ms(options.minutes * 60_000);
-    let mut world = World::new(options.seed, options.mutation, options.keep);
+    let mut world = World::new(options);
     let broken = world.run(end);
     let violation = broken.map(|broken| Violation {
         invariant: broken.invariant,

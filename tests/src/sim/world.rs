@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use coordinator_core::model::GroupSpec;
 use coordinator_core::time::Mono;
 
+use super::Options;
 use super::agent::Agent;
 use super::clock::{At, START, ms};
 use super::cloud::Cloud;
@@ -17,7 +18,7 @@ use super::net::Network;
 use super::queue::Queue;
 use super::random::Random;
 use super::setup::{self, COORDINATORS, Timings};
-use super::trace::{Keep, Trace};
+use super::trace::Trace;
 
 /// A world with everything in it. Nothing outside it has any influence on it.
 #[derive(Debug)]
@@ -46,8 +47,8 @@ pub(crate) struct World {
 
 impl World {
     /// The world of a seed, at its beginning.
-    pub(crate) fn new(seed: u64, mutation: Option<Mutation>, keep: Keep) -> World {
-        let mut random = Random::new(seed);
+    pub(crate) fn new(options: Options) -> World {
+        let mut random = Random::new(options.seed);
         let timings = Timings::drawn(&mut random);
         let specs = setup::groups(&mut random, &timings);
         let sizes: Vec<usize> = specs.iter().map(|spec| spec.appliances.len()).collect();
@@ -65,11 +66,11 @@ impl World {
             queue: Queue::default(),
             sticky_votes: random.percent(80),
             random,
-            trace: Trace::new(keep),
-            mutation,
+            trace: Trace::new(options.keep),
+            mutation: options.mutation,
             timings,
             net: Network::new(COORDINATORS + agents.len()),
-            oracle: Oracle::new(&specs),
+            oracle: Oracle::new(&specs, options.thorough),
             specs,
             coordinators,
             agents,
@@ -106,8 +107,10 @@ impl World {
             self.now = at;
             self.events += 1;
             self.trace.fold(at);
+            self.trace.fold(event.digest());
             self.handle(event);
         }
+        self.oracle_at_the_end();
         self.oracle.broken.take()
     }
 

@@ -1,5 +1,7 @@
 //! Proposals and what becomes of them: mirrors `control_loop/propose.rs`.
 
+use std::sync::Arc;
+
 use coordinator_core::action::pending_actions;
 use coordinator_core::apply::apply;
 use coordinator_core::command::{Actor, Command, CommandBody};
@@ -63,21 +65,21 @@ impl World {
     }
 
     /// Applies one committed entry here, and tells whoever waits for it.
-    pub(crate) fn apply_entry(&mut self, node: NodeIx, index: u64, entry: &Entry) {
+    pub(crate) fn apply_entry(&mut self, node: NodeIx, index: u64, entry: &Arc<Entry>) {
         let c = &mut self.coordinators[node];
         c.applied = index;
-        let accepted = match &entry.command {
-            None => true,
-            Some(command) => apply(&mut c.state, index, command).is_ok(),
+        let outcome = match &entry.command {
+            None => Ok(Vec::new()),
+            Some(command) => apply(&mut c.state, index, command),
         };
         if let Some(Command { body: CommandBody::Seed(_) | CommandBody::PutGroup(_), .. }) = &entry.command {
             c.watch.declare(&c.state);
         }
         let waiting = c.proposed.remove(&index);
-        self.oracle_applied(node, index, entry);
+        self.oracle_applied(node, index, entry, &outcome);
         if let Some((term, purpose)) = waiting {
             if term == entry.term {
-                self.proposal_applied(node, index, purpose, accepted);
+                self.proposal_applied(node, index, purpose, outcome.is_ok());
             } else {
                 self.proposal_unknown(node, purpose);
             }

@@ -8,7 +8,7 @@ use coordinator_api::agent::Instruction;
 use coordinator_core::decide::Observations;
 use coordinator_core::ids::{ApplianceName, NodeId};
 use coordinator_core::lease::{Answer, Held};
-use coordinator_core::model::{ProbeKind, ProbeSpec};
+use coordinator_core::model::ProbeKind;
 use coordinator_core::observe::{Sight, VantageReport};
 use coordinator_core::release::Holding;
 use coordinator_core::state::Group;
@@ -65,28 +65,26 @@ impl World {
     }
 
     pub(crate) fn on_probe(&mut self, node: NodeIx, agent: usize, probe: usize) {
-        let Some(spec) = self.probe_spec(agent, probe) else { return };
-        self.at(self.now + micros(spec.interval), node, Timer::Probe { agent, probe });
-        let name = self.agents[agent].name.clone();
+        let a = &self.agents[agent];
+        let declared = &self.specs[a.group].appliances[a.place].probes;
+        let Some(spec) = declared.get(probe) else { return };
+        let (interval, timeout) = (spec.interval, spec.timeout);
+        let (name, probed) = (a.name.clone(), spec.name.clone());
         let sample = match spec.kind {
-            ProbeKind::AgentHeartbeat => self.heartbeat_sample(node, &name, spec.timeout),
+            ProbeKind::AgentHeartbeat => self.heartbeat_sample(node, &name, timeout),
             _ => {
-                let there = self.agents[agent].machine_up;
-                Some(there && self.round_trip(node, agent + COORDINATORS, micros(spec.timeout)))
+                let there = a.machine_up;
+                Some(there && self.round_trip(node, agent + COORDINATORS, micros(timeout)))
             }
         };
+        self.at(self.now + micros(interval), node, Timer::Probe { agent, probe });
         let Some(pass) = sample else { return };
         let mono = self.mono(node);
         let detail = if pass { "passes" } else { "fails" };
-        if self.coordinators[node].watch.feed(&name, &spec.name, pass, detail, mono) {
+        if self.coordinators[node].watch.feed(&name, &probed, pass, detail, mono) {
             self.tell_sights(node);
             self.wake(node);
         }
-    }
-
-    fn probe_spec(&self, agent: usize, probe: usize) -> Option<ProbeSpec> {
-        let spec = &self.specs[self.agents[agent].group];
-        spec.appliance(&self.agents[agent].name)?.probes.get(probe).cloned()
     }
 
     /// `Shared::heartbeat_sample`.
@@ -165,14 +163,17 @@ fn take_report(
     report: Report,
     received: Mono,
 ) -> bool {
-    let old = agents.get(name).map(|seen| seen.report);
-    if old.is_some_and(|old| old.boot == report.boot && old.seq >= report.seq) {
+    let Some(seen) = agents.get_mut(name) else {
+        agents.insert(name.clone(), Seen { received, report });
+        return true;
+    };
+    let old = std::mem::replace(seen, Seen { received, report });
+    if old.report.boot == report.boot && old.report.seq >= report.seq {
+        *seen = old;
         return false;
     }
     let told = |r: &Report| (r.boot, r.highest, r.holding, r.vips_up, r.fault);
-    let changed = old.is_none_or(|old| told(&old) != told(&report));
-    agents.insert(name.clone(), Seen { received, report });
-    changed
+    told(&old.report) != told(&report)
 }
 
 fn instruction(answer: Answer) -> Instruction {

@@ -1,11 +1,13 @@
 //! Where in the world the invariants are judged.
 
+use std::sync::Arc;
+
 use coordinator_core::apply::apply;
 use coordinator_core::command::{Command, CommandBody, StepOutcome};
 use coordinator_core::ids::Token;
 
 use super::{
-    acknowledged_survive, cloud_fencing, committed_first, converges, healthy_stays, one_vip_holder,
+    Outcome, acknowledged_survive, cloud_fencing, committed_first, converges, healthy_stays, one_vip_holder,
     operators_respected, replicas_agree, tokens_rise,
 };
 use crate::sim::cloud::{Resource, ResourceIx};
@@ -25,29 +27,34 @@ impl World {
             let Some(entry) = self.coordinators[node].raft.entry(index).cloned() else { return };
             self.oracle.log.push(entry.clone());
             self.oracle.committed_in.push(self.coordinators[node].raft.term);
-            if let Some(command) = &entry.command {
-                self.commit_one(index, entry.term, command);
+            match &entry.command {
+                Some(command) => self.commit_one(index, entry.term, command),
+                None => self.oracle.keep_outcome(index, Ok(Vec::new())),
             }
-            self.oracle.keep_state(index);
         }
     }
 
     fn commit_one(&mut self, index: u64, term: u64, command: &Command) {
-        let before = self.oracle.state.clone();
-        let result = apply(&mut self.oracle.state, index, command);
-        let accepted = result.is_ok();
-        if let Ok(events) = &result {
-            for event in events {
-                self.trace.line(self.now, format_args!("log {index}: {event}"));
-            }
-        }
         let oracle = &mut self.oracle;
-        oracle.judge(replicas_agree::NAME, replicas_agree::sound(&oracle.state));
-        oracle.judge(tokens_rise::NAME, tokens_rise::in_state(&before, &oracle.state));
+        let before = tokens_rise::Before::of(&oracle.state, oracle.looks_at_all(index, command));
+        let respected = operators_respected::judge(&oracle.state, command);
+        let outcome = apply(&mut oracle.state, index, command);
+        let accepted = outcome.is_ok();
+        for event in outcome.iter().flatten() {
+            self.trace.line(self.now, format_args!("log {index}: {event}"));
+        }
+        oracle.keep_outcome(index, outcome);
+        let sound = match oracle.looks_at_all(index, command) {
+            true => replicas_agree::sound(&oracle.state),
+            false => replicas_agree::sound_in(&oracle.state, command),
+        };
+        oracle.judge(replicas_agree::NAME, sound);
+        let risen = before.judge(&oracle.state);
+        oracle.judge(tokens_rise::NAME, risen);
         if !accepted {
             return;
         }
-        oracle.judge(operators_respected::NAME, operators_respected::judge(&before, command));
+        oracle.judge(operators_respected::NAME, respected);
         match &command.body {
             CommandBody::StartOperation(start) => {
                 let place = |g: usize| oracle.specs[g].appliances.iter().position(|a| a.name == start.to);
@@ -70,10 +77,24 @@ impl World {
         }
     }
 
-    pub(crate) fn oracle_applied(&mut self, node: NodeIx, index: u64, entry: &Entry) {
-        let judgement = replicas_agree::judge(&self.oracle, index, entry, &self.coordinators[node].state);
+    /// A node has applied an entry, with this outcome.
+    pub(crate) fn oracle_applied(&mut self, node: NodeIx, index: u64, entry: &Arc<Entry>, outcome: &Outcome) {
+        let state = &self.coordinators[node].state;
+        let judgement = replicas_agree::judge(&self.oracle, index, entry, outcome, state);
         let judgement = judgement.map_err(|what| format!("c{}: {what}", node + 1));
         self.oracle.judge(replicas_agree::NAME, judgement);
+    }
+
+    /// Everything at once, whatever was looked at before.
+    pub(crate) fn oracle_at_the_end(&mut self) {
+        let sound = replicas_agree::sound(&self.oracle.state);
+        self.oracle.judge(replicas_agree::NAME, sound);
+        for (node, c) in self.coordinators.iter().enumerate() {
+            if c.applied == self.oracle.log.len() as u64 && c.state != self.oracle.state {
+                let what = format!("c{}: the state after entry {} differs", node + 1, c.applied);
+                self.oracle.judge(replicas_agree::NAME, Err(what));
+            }
+        }
     }
 
     /// An operator is told that a command is committed.
