@@ -14,6 +14,7 @@ mod driver;
 mod error;
 mod journal;
 mod locks;
+mod pace;
 mod power;
 
 use std::collections::BTreeSet;
@@ -23,10 +24,11 @@ use coordinator_core::model::BindingSpec;
 use futures::future::BoxFuture;
 
 pub use backoff::Backoff;
-pub use driver::{inspect, move_binding};
+pub use driver::{inspect, move_binding, move_binding_at};
 pub use error::{AdapterError, Cause};
 pub use journal::{JOURNAL_CALLS, Journal};
 pub use locks::{ResourceLocks, Turn};
+pub use pace::{Pace, RealTime};
 pub use power::{Power, PowerOffJob, power_off};
 
 /// One binding to move.

@@ -24,9 +24,14 @@ impl Backoff {
     /// The next wait. When the cloud asks for more than that, it is what the cloud asks for, but
     /// at most the longest wait: a failover cannot wait for minutes because a server said so.
     pub fn next_wait(&mut self, retry_after: Option<Duration>) -> Duration {
+        self.next_wait_by(rand::rng().random_range(0.0..1.0), retry_after)
+    }
+
+    /// As [`Backoff::next_wait`], with `chance`, from 0 to 1, for the jitter.
+    pub fn next_wait_by(&mut self, chance: f64, retry_after: Option<Duration>) -> Duration {
         let step = self.next;
         self.next = step.saturating_mul(2).min(self.longest);
-        let own = step.mul_f64(rand::rng().random_range(0.5..=1.0));
+        let own = step.mul_f64(0.5 + chance.clamp(0.0, 1.0) / 2.0);
         own.max(retry_after.unwrap_or_default()).min(self.longest)
     }
 

@@ -1,12 +1,15 @@
 //! The one way to move a binding, and to look at one.
 
-use std::time::{Duration, Instant};
+use std::pin::pin;
+use std::time::Duration;
 
 use coordinator_core::ids::GroupName;
 use coordinator_core::model::BindingSpec;
-use futures::future::join_all;
+use futures::future::{Either, join_all, select};
 
-use super::{Actual, Adapter, AdapterError, Backoff, Change, Gate, Journal, MoveJob, Pointing};
+use super::{
+    Actual, Adapter, AdapterError, Backoff, Change, Gate, Journal, MoveJob, Pace, Pointing, RealTime,
+};
 
 /// Failures in a row that a move rides out before it gives up and leaves the next attempt to its
 /// caller. Five waits, from 50 ms doubled to at most 1 s, ride out a short burst of throttling.
@@ -38,16 +41,32 @@ pub async fn move_binding(
     journal: &Journal,
     deadline: Duration,
 ) -> Result<(), AdapterError> {
-    let started = Instant::now();
+    move_binding_at(&RealTime::default(), adapter, job, gate, journal, deadline).await
+}
+
+/// As [`move_binding`], at another pace than that of the real world.
+///
+/// # Errors
+/// As [`move_binding`].
+pub async fn move_binding_at(
+    pace: &dyn Pace,
+    adapter: &dyn Adapter,
+    job: &MoveJob,
+    gate: &dyn Gate,
+    journal: &Journal,
+    deadline: Duration,
+) -> Result<(), AdapterError> {
+    let started = pace.now();
     let work = async {
         let _turn = adapter.locks().acquire(&adapter.resources(&job.binding)?).await;
-        Move { adapter, job, gate, journal }.until_right().await
+        Move { pace, adapter, job, gate, journal }.until_right().await
     };
-    let result = match tokio::time::timeout(deadline, work).await {
-        Ok(result) => result,
-        Err(_) => {
+    let result = match select(pin!(work), pace.sleep(deadline)).await {
+        Either::Left((result, _)) => result,
+        Either::Right(((), _)) => {
             // The call under way is in no other record: its answer never came.
-            journal.record("(deadline)", format!("no end within {deadline:?}"), started.elapsed());
+            let took = pace.now().saturating_sub(started);
+            journal.record("(deadline)", format!("no end within {deadline:?}"), took);
             Err(overdue(
                 format!("move {} `{}` to {}", job.binding.kind.word(), job.binding.name, job.to),
                 deadline,
@@ -83,6 +102,7 @@ fn overdue(attempt: String, deadline: Duration) -> AdapterError {
 }
 
 struct Move<'a> {
+    pace: &'a dyn Pace,
     adapter: &'a dyn Adapter,
     job: &'a MoveJob,
     gate: &'a dyn Gate,
@@ -106,7 +126,7 @@ impl Move<'_> {
         loop {
             match self.round().await {
                 Ok(Round::Right) => return Ok(()),
-                Ok(Round::Unsettled) => tokio::time::sleep(backoff.next_wait(None)).await,
+                Ok(Round::Unsettled) => self.rest(&mut backoff, None).await,
                 Ok(Round::Wrote) if writing < WRITING_ROUNDS => {
                     writing += 1;
                     failures = 0;
@@ -123,11 +143,15 @@ impl Move<'_> {
                 Err(AdapterError::Conflict { .. }) if conflicts < CONFLICTS => conflicts += 1,
                 Err(error @ AdapterError::Transient { .. }) if failures < TRANSIENT_IN_A_ROW => {
                     failures += 1;
-                    tokio::time::sleep(backoff.next_wait(error.retry_after())).await;
+                    self.rest(&mut backoff, error.retry_after()).await;
                 }
                 Err(error) => return Err(error),
             }
         }
+    }
+
+    async fn rest(&self, backoff: &mut Backoff, retry_after: Option<Duration>) {
+        self.pace.sleep(backoff.next_wait_by(self.pace.chance(), retry_after)).await;
     }
 
     /// One round: everything in it follows from one fresh read.

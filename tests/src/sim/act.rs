@@ -1,25 +1,44 @@
-//! Moves of cloud bindings: mirrors `control_loop/act.rs` and the driver in
-//! `cloud-adapters/src/contract/driver.rs`, step by step: read, stop at a higher token, claim,
-//! wait until settled, plan, ask the gate, write, read back.
+//! Moves of cloud bindings: the product's driver, at the pace of virtual time.
+//!
+//! The driver in `cloud-adapters/src/contract/driver.rs` runs as it is. It is a future: whatever
+//! it waits for, an answer of the cloud, the gate, a pause, it asks for through a [`Port`], and
+//! the world polls it again when that has come. Around it [`mover`] mirrors `control_loop/act.rs`,
+//! and [`adapter`] knows this world's cloud.
 
-mod drive;
+mod adapter;
+mod mover;
+mod port;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::task::{Context, Waker};
+use std::time::Duration;
 
+use cloud_adapters::contract::MoveJob;
 use coordinator_core::action::Action;
 use coordinator_core::command::{Actor, CommandBody, RecordStep, StepOutcome};
-use coordinator_core::ids::{BindingName, OperationId, Token};
+use coordinator_core::ids::{ApplianceName, BindingName, OperationId, Token};
 use coordinator_core::model::BindingKind;
-use coordinator_core::time::Mono;
+use futures::future::BoxFuture;
 
-use super::cloud::{Doc, Resource, ResourceIx};
-use super::coordinator::Purpose;
+use super::clock::{At, ms};
+use super::cloud::{CALL_TIMEOUT, Doc, Resource, ResourceIx};
+use super::coordinator::{Purpose, Then, id_of};
 use super::event::{NodeIx, Timer};
 use super::mutation::Mutation;
 use super::world::World;
+use adapter::{SimAdapter, Wrong};
+use port::{Ask, Port};
+
+pub(crate) use port::Answer;
 
 /// One call.
 pub(crate) type CallId = u64;
+/// One question of one move.
+pub(crate) type AskId = u64;
+
+/// `act.rs`, `CONFIRM`.
+const CONFIRM: At = ms(1_000);
 
 #[derive(Debug, Clone)]
 pub(crate) enum Request {
@@ -36,69 +55,39 @@ pub(crate) enum Request {
         etag: u64,
         token: Token,
         doc: Doc,
+        /// For a deliberate mistake: a claim that is not one.
+        keeps_etag: bool,
     },
 }
 
 #[derive(Debug, Clone)]
 pub(crate) enum CloudAnswer {
     PublicIp(Option<usize>),
-    Read { resource: ResourceIx, seen: Resource, settled: bool },
+    Read { seen: Resource, settled: bool },
     Written,
     Refused(Failure),
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Failure {
     Transient,
     Conflict,
 }
 
-/// One conditional write to make.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Change {
-    pub(crate) resource: ResourceIx,
-    pub(crate) etag: u64,
-    pub(crate) doc: Doc,
-}
-
-/// What a move is waiting for.
-#[derive(Debug)]
-pub(crate) enum Stage {
-    Reading {
-        associated: Option<Option<usize>>,
-        read: BTreeMap<ResourceIx, (Resource, bool)>,
-    },
-    /// The gate.
-    Confirming {
-        changes: VecDeque<Change>,
-        claims: bool,
-    },
-    Writing {
-        rest: VecDeque<Change>,
-        worst: Option<Failure>,
-    },
-    Pausing,
-    Recording,
-}
-
 /// The move of one binding in one operation.
-#[derive(Debug)]
 pub(crate) struct Task {
     pub(crate) id: u64,
-    pub(crate) key: (OperationId, BindingName),
-    pub(crate) group: usize,
-    pub(crate) public_ip: bool,
+    key: (OperationId, BindingName),
+    group: usize,
     /// The target's place in its group.
-    pub(crate) to: usize,
-    pub(crate) stage: Stage,
-    pub(crate) open_calls: BTreeSet<CallId>,
-    pub(crate) failures: u32,
-    pub(crate) conflicts: u32,
+    to: usize,
+    port: Arc<Port>,
+    work: BoxFuture<'static, ()>,
 }
 
-impl Task {
-    pub(crate) fn token(&self) -> Token {
-        self.key.0.token()
+impl std::fmt::Debug for Task {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Task").field("key", &self.key).field("to", &self.to).finish_non_exhaustive()
     }
 }
 
@@ -108,11 +97,9 @@ impl World {
         let mut wanted = BTreeMap::new();
         for action in actions {
             if let Action::MoveBinding { group, operation, binding, to, .. } = action {
-                let group = self.specs.iter().position(|spec| spec.name == *group).unwrap_or_default();
-                let place = self.specs[group].appliances.iter().position(|a| a.name == *to);
-                let public_ip = matches!(binding.kind, BindingKind::PublicIp { .. });
-                let key = (*operation, binding.name.clone());
-                wanted.insert(key, (group, public_ip, place.unwrap_or_default()));
+                let (group, token) = (group.clone(), operation.token());
+                let job = MoveJob { group, token, binding: binding.clone(), to: to.clone() };
+                wanted.insert((*operation, binding.name.clone()), job);
             }
         }
         let Some(leading) = &mut self.coordinators[node].leading else { return };
@@ -120,106 +107,126 @@ impl World {
         for task in &leading.tasks {
             wanted.remove(&task.key);
         }
-        for (key, (group, public_ip, declared)) in wanted {
+        for (key, job) in wanted {
+            self.begin_move(node, key, job);
+        }
+    }
+
+    fn begin_move(&mut self, node: NodeIx, key: (OperationId, BindingName), mut job: MoveJob) {
+        let Some(group) = self.specs.iter().position(|spec| spec.name == job.group) else { return };
+        let public_ip = matches!(job.binding.kind, BindingKind::PublicIp { .. });
+        let names: Vec<ApplianceName> =
+            self.specs[group].appliances.iter().map(|appliance| appliance.name.clone()).collect();
+        if self.mutation == Some(Mutation::ResumeFromCloud) {
             let pointing = if public_ip { self.cloud.carriers(group).pop() } else { self.cloud.hop(group) };
-            let to = match self.mutation {
-                Some(Mutation::ResumeFromCloud) => pointing.unwrap_or(declared),
-                _ => declared,
-            };
-            self.numbers += 1;
-            let id = self.numbers;
-            let (open_calls, stage) = (BTreeSet::new(), Stage::Pausing);
-            let token = key.0.token();
-            let task = Task { id, key, group, public_ip, to, stage, open_calls, failures: 0, conflicts: 0 };
-            self.oracle_acts(node, group, token, to);
-            if let Some(leading) = &mut self.coordinators[node].leading {
-                leading.tasks.push(task);
-            }
-            self.read_anew(node, id);
+            job.to = pointing.map_or(job.to, |place| names[place].clone());
         }
-    }
-
-    /// The move `id` of this node, while it leads and the move is pending.
-    pub(crate) fn task(&mut self, node: NodeIx, id: u64) -> Option<&mut Task> {
-        let leading = self.coordinators[node].leading.as_mut()?;
-        leading.tasks.iter_mut().find(|task| task.id == id)
-    }
-
-    /// A round of the driver: everything in it follows from one fresh read.
-    pub(crate) fn read_anew(&mut self, node: NodeIx, id: u64) {
-        let Some(task) = self.task(node, id) else { return };
-        let (group, public_ip) = (task.group, task.public_ip);
-        task.stage = Stage::Reading { associated: None, read: BTreeMap::new() };
-        let requests = if public_ip {
-            vec![Request::PublicIp { group }]
-        } else {
-            self.cloud.tables(group).into_iter().map(|resource| Request::Read { resource }).collect()
+        let to = names.iter().position(|name| *name == job.to).unwrap_or_default();
+        self.oracle_acts(node, group, job.token, to);
+        self.numbers += 1;
+        let id = self.numbers;
+        let port = Arc::new(Port::new(self.random.between(0, u64::MAX)));
+        let wrong = match self.mutation {
+            Some(Mutation::NoClaim) => Wrong::NeverClaims,
+            Some(Mutation::ClaimKeepsEtag) => Wrong::ClaimsInName,
+            Some(Mutation::SkipGate) => Wrong::AsksNobody,
+            _ => Wrong::Nothing,
         };
-        for request in requests {
-            self.start_call(node, id, request);
+        let resources = if public_ip { self.cloud.nics(group) } else { self.cloud.tables(group) };
+        let adapter = SimAdapter::new(port.clone(), group, public_ip, names, resources, wrong);
+        let work = Box::pin(mover::carry_out(adapter, job));
+        let Some(leading) = &mut self.coordinators[node].leading else { return };
+        leading.tasks.push(Task { id, key, group, to, port, work });
+        self.poll_move(node, id);
+    }
+
+    /// Something that a move waits for has come.
+    pub(crate) fn answer_move(&mut self, node: NodeIx, id: u64, ask: AskId, answer: Answer) {
+        let Some(leading) = &self.coordinators[node].leading else { return };
+        let Some(task) = leading.tasks.iter().find(|task| task.id == id) else { return };
+        task.port.answer(ask, answer);
+        self.poll_move(node, id);
+    }
+
+    /// Lets a move go on as far as it can, and sees to what it asks for.
+    fn poll_move(&mut self, node: NodeIx, id: u64) {
+        let mono = self.mono(node);
+        let Some(leading) = &mut self.coordinators[node].leading else { return };
+        let Some(at) = leading.tasks.iter().position(|task| task.id == id) else { return };
+        let task = &mut leading.tasks[at];
+        task.port.set_now(mono.0);
+        let ended = task.work.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready();
+        let asked = task.port.take_asked();
+        if ended {
+            leading.tasks.remove(at);
+        }
+        for (ask, what) in asked {
+            self.see_to(node, id, ask, what);
         }
     }
 
-    pub(crate) fn start_call(&mut self, node: NodeIx, id: u64, request: Request) {
+    fn see_to(&mut self, node: NodeIx, id: u64, ask: AskId, what: Ask) {
+        match what {
+            Ask::Call(request) => self.start_call(node, id, ask, request),
+            Ask::Sleep(span) => {
+                let clock = self.coordinators[node].clock;
+                let at = clock.when(clock.mono(self.now).plus(span)).max(self.now + 1);
+                self.at(at, node, Timer::MoveWakes { task: id, ask });
+            }
+            Ask::Confirm => {
+                let question = self.confirm(node, Then::Write { task: id, ask });
+                self.at(self.now + CONFIRM, node, Timer::ConfirmLate { id: question });
+            }
+            Ask::Record { error, took } => self.record_step(node, id, ask, error, took),
+        }
+    }
+
+    fn start_call(&mut self, node: NodeIx, id: u64, ask: AskId, request: Request) {
         self.numbers += 1;
         let call = self.numbers;
         let Some(leading) = &mut self.coordinators[node].leading else { return };
-        let Some(task) = leading.tasks.iter_mut().find(|task| task.id == id) else { return };
-        task.open_calls.insert(call);
-        leading.calls.insert(call, id);
-        self.at(self.now + super::cloud::CALL_TIMEOUT, node, Timer::CallLate { call });
+        leading.calls.insert(call, (id, ask));
+        let acts = leading.tasks.iter().find(|task| task.id == id).map(|task| (task.group, task.to));
+        if let (Request::Write { token, .. }, Some((group, to))) = (&request, acts) {
+            self.oracle_acts(node, group, *token, to);
+        }
+        self.at(self.now + CALL_TIMEOUT, node, Timer::CallLate { call });
         self.call_cloud(node, call, request);
     }
 
-    /// `AdapterError` to the control loop: recorded, and tried again after a pause.
-    pub(crate) fn record_step(&mut self, node: NodeIx, id: u64, done: bool) {
-        let Some(term) = self.coordinators[node].leading.as_ref().map(|leading| leading.term) else { return };
-        let group_names: Vec<_> = self.specs.iter().map(|spec| spec.name.clone()).collect();
-        let Some(task) = self.task(node, id) else { return };
-        task.stage = Stage::Recording;
-        (task.failures, task.conflicts) = (0, 0);
-        let outcome = match done {
-            true => StepOutcome::Done,
-            false => StepOutcome::Failed { error: "the cloud keeps failing".to_owned() },
-        };
+    pub(crate) fn on_cloud_answered(&mut self, node: NodeIx, call: CallId, answer: CloudAnswer) {
+        let Some(leading) = &mut self.coordinators[node].leading else { return };
+        let Some((id, ask)) = leading.calls.remove(&call) else { return };
+        self.answer_move(node, id, ask, Answer::Cloud(answer));
+    }
+
+    pub(crate) fn on_call_late(&mut self, node: NodeIx, call: CallId) {
+        self.on_cloud_answered(node, call, CloudAnswer::Refused(Failure::Transient));
+    }
+
+    pub(crate) fn on_confirm_late(&mut self, node: NodeIx, question: u64) {
+        let confirms = &mut self.coordinators[node].confirms;
+        let Some(at) = confirms.iter().position(|confirm| confirm.id == question) else { return };
+        if let Then::Write { task, ask } = confirms.remove(at).then {
+            self.answer_move(node, task, ask, Answer::Confirmed(false));
+        }
+    }
+
+    fn record_step(&mut self, node: NodeIx, id: u64, ask: AskId, error: Option<String>, took: Duration) {
+        let Some(leading) = &self.coordinators[node].leading else { return };
+        let Some(task) = leading.tasks.iter().find(|task| task.id == id) else { return };
+        let outcome = error.map_or(StepOutcome::Done, |error| StepOutcome::Failed { error });
         let body = CommandBody::RecordStep(RecordStep {
-            group: group_names[task.group].clone(),
+            group: self.specs[task.group].name.clone(),
             operation: task.key.0,
             binding: task.key.1.clone(),
             outcome,
             calls: Vec::new(),
-            took: Mono::default().0,
+            took,
         });
-        let actor = Actor::Coordinator(super::coordinator::id_of(node));
-        if !self.propose(node, term, actor, body, Purpose::Step { task: id, done }) {
-            self.pause_move(node, id, 200, 5_000);
+        let (term, actor) = (leading.term, Actor::Coordinator(id_of(node)));
+        if !self.propose(node, term, actor, body, Purpose::Step { task: id, ask }) {
+            self.answer_move(node, id, ask, Answer::Recorded(false));
         }
-    }
-
-    /// The record is applied, or its outcome is unknown.
-    pub(crate) fn step_recorded(&mut self, node: NodeIx, id: u64, done: bool) {
-        if done {
-            if let Some(leading) = &mut self.coordinators[node].leading {
-                leading.tasks.retain(|task| task.id != id);
-            }
-        } else {
-            self.pause_move(node, id, 200, 5_000);
-        }
-    }
-
-    /// A pause is over.
-    pub(crate) fn move_again(&mut self, node: NodeIx, id: u64) {
-        if self.task(node, id).is_some_and(|task| matches!(task.stage, Stage::Pausing)) {
-            self.read_anew(node, id);
-        }
-    }
-
-    pub(crate) fn pause_move(&mut self, node: NodeIx, id: u64, low_ms: u64, high_ms: u64) {
-        let wait = self.random.long_tail_ms(low_ms, high_ms);
-        let now = self.now;
-        let Some(task) = self.task(node, id) else { return };
-        task.stage = Stage::Pausing;
-        task.open_calls.clear();
-        self.at(now + wait, node, Timer::MoveAgain { task: id });
     }
 }

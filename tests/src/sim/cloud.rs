@@ -115,10 +115,10 @@ impl World {
             Request::PublicIp { group } => (CloudAnswer::PublicIp(self.cloud.carriers(*group).pop()), 0),
             Request::Read { resource } => {
                 let r = self.cloud.resources[*resource];
-                (CloudAnswer::Read { resource: *resource, seen: r, settled: r.busy_until <= self.now }, 0)
+                (CloudAnswer::Read { seen: r, settled: r.busy_until <= self.now }, 0)
             }
-            Request::Write { resource, etag, token, doc } => {
-                self.cloud_write(node, *resource, *etag, *token, *doc)
+            Request::Write { resource, etag, token, doc, keeps_etag } => {
+                self.cloud_write(node, *resource, *etag, *token, *doc, *keeps_etag)
             }
         };
         if self.cloud.losing_replies > 0 && self.random.percent(40) || self.coordinators[node].cloud_cut > 0 {
@@ -135,6 +135,7 @@ impl World {
         etag: u64,
         token: Token,
         doc: Doc,
+        keeps_etag: bool,
     ) -> (CloudAnswer, At) {
         let before = self.cloud.resources[resource];
         if before.etag != etag {
@@ -156,7 +157,7 @@ impl World {
         let takes = if rewired { self.random.long_tail_ms(20, 2_500) } else { 0 };
         self.cloud.version += 1;
         let after = Resource {
-            etag: self.cloud.version,
+            etag: if keeps_etag && !rewired { etag } else { self.cloud.version },
             token: Some(token),
             doc,
             busy_until: self.now + takes,

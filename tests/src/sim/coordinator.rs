@@ -14,7 +14,7 @@ use coordinator_core::observe::{VantageReport, Watch};
 use coordinator_core::state::State;
 use coordinator_core::time::Mono;
 
-use super::act::{CallId, Task};
+use super::act::{AskId, CallId, Task};
 use super::clock::{At, Clock};
 use super::event::{Event, Report};
 use super::raft::Raft;
@@ -46,7 +46,7 @@ pub(crate) enum Then {
     /// The term begins: `leader.rs`, `lead`.
     Lead { elected_at: Mono },
     /// The gate before a cloud write.
-    Write { task: u64 },
+    Write { task: u64, ask: AskId },
     /// An operator's request.
     Admit(Wish),
 }
@@ -61,7 +61,8 @@ pub(crate) struct Leading {
     pub(crate) busy: bool,
     pub(crate) woken: bool,
     pub(crate) tasks: Vec<Task>,
-    pub(crate) calls: BTreeMap<CallId, u64>,
+    /// The move and its question that each call under way answers.
+    pub(crate) calls: BTreeMap<CallId, (u64, AskId)>,
 }
 
 /// One coordinator.

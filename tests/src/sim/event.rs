@@ -8,7 +8,7 @@ use coordinator_core::ids::Token;
 use coordinator_core::observe::Sight;
 use coordinator_core::time::Mono;
 
-use super::act::{CallId, CloudAnswer, Request};
+use super::act::{AskId, CallId, CloudAnswer, Request};
 use super::faults::Plan;
 
 /// Coordinators first, then the appliances.
@@ -117,9 +117,10 @@ pub(crate) enum Timer {
     CallLate {
         call: CallId,
     },
-    /// A move goes on after a pause.
-    MoveAgain {
+    /// A move's pause is over.
+    MoveWakes {
         task: u64,
+        ask: AskId,
     },
     /// The agent's reporter to one coordinator.
     Report {

@@ -128,9 +128,13 @@ fn touched(command: &Command) -> Option<&GroupName> {
     match &command.body {
         CommandBody::StartOperation(start) => Some(&start.group),
         CommandBody::RecordStep(record) => Some(&record.group),
+        CommandBody::RecordFence(record) => Some(&record.group),
         CommandBody::RecordVerdict { group, .. }
         | CommandBody::RecordRelease { group, .. }
         | CommandBody::RecordHold { group, .. }
+        | CommandBody::RecordAcknowledged { group, .. }
+        | CommandBody::RequestFence { group, .. }
+        | CommandBody::ConfirmOff { group, .. }
         | CommandBody::SetMode { group, .. }
         | CommandBody::SetMaintenance { group, .. }
         | CommandBody::Freeze { group, .. }

@@ -24,13 +24,17 @@ pub enum Mutation {
     OldTermTable,
     /// Moves write without claiming the resources first.
     NoClaim,
+    /// Resources are claimed without moving their ETags.
+    ClaimKeepsEtag,
+    /// Moves write without asking a quorum whether this node still leads.
+    SkipGate,
     /// Leases are waited for as if all clocks ran at one rate.
     NoDriftAllowance,
 }
 
 impl Mutation {
     /// All of them.
-    pub const ALL: [Mutation; 10] = [
+    pub const ALL: [Mutation; 12] = [
         Mutation::SkipWait,
         Mutation::AcceptLowerToken,
         Mutation::ActBeforeCommit,
@@ -40,6 +44,8 @@ impl Mutation {
         Mutation::DeadlineFromArrival,
         Mutation::OldTermTable,
         Mutation::NoClaim,
+        Mutation::ClaimKeepsEtag,
+        Mutation::SkipGate,
         Mutation::NoDriftAllowance,
     ];
 
@@ -55,6 +61,8 @@ impl Mutation {
             Mutation::DeadlineFromArrival => "deadline-from-arrival",
             Mutation::OldTermTable => "old-term-table",
             Mutation::NoClaim => "no-claim",
+            Mutation::ClaimKeepsEtag => "claim-keeps-etag",
+            Mutation::SkipGate => "skip-gate",
             Mutation::NoDriftAllowance => "no-drift-allowance",
         }
     }

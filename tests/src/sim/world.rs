@@ -6,6 +6,7 @@ use coordinator_core::model::GroupSpec;
 use coordinator_core::time::Mono;
 
 use super::Options;
+use super::act::Answer;
 use super::agent::Agent;
 use super::clock::{At, START, ms};
 use super::cloud::Cloud;
@@ -189,7 +190,7 @@ impl World {
             Timer::ProposalLate { index, term } => self.on_proposal_late(node, index, term),
             Timer::ConfirmLate { id } => self.on_confirm_late(node, id),
             Timer::CallLate { call } => self.on_call_late(node, call),
-            Timer::MoveAgain { task } => self.move_again(node, task),
+            Timer::MoveWakes { task, ask } => self.answer_move(node, task, ask, Answer::Slept),
             Timer::Report { to } => self.on_report_timer(node - COORDINATORS, to),
             Timer::Turn => self.turn(node - COORDINATORS),
             Timer::Stored => self.on_stored(node - COORDINATORS),

@@ -50,7 +50,10 @@ impl Finding<'_> {
 }
 
 /// All must be up; one that is down decides.
-pub(super) fn combined<'a>(tracks: impl IntoIterator<Item = &'a ProbeTrack> + Clone, now: Mono) -> Finding<'a> {
+pub(super) fn combined<'a>(
+    tracks: impl IntoIterator<Item = &'a ProbeTrack> + Clone,
+    now: Mono,
+) -> Finding<'a> {
     let all = || tracks.clone().into_iter();
     if let Some(down) = all().find(|t| t.verdict(now) == Verdict::Down) {
         let since = down.failing_since().unwrap_or(now);

@@ -10,6 +10,7 @@ use coordinator_core::time::{Mono, WallTime};
 
 use super::shared::driftless;
 use super::{Confirm, Leading, Then};
+use crate::sim::act::Answer;
 use crate::sim::clock::{At, ms};
 use crate::sim::event::{NodeIx, Timer};
 use crate::sim::mutation::Mutation;
@@ -76,7 +77,7 @@ impl World {
     fn confirmed(&mut self, node: NodeIx, question: Confirm) {
         match question.then {
             Then::Lead { elected_at } => self.lead(node, question.term, elected_at),
-            Then::Write { task } => self.gate_passed(node, task),
+            Then::Write { task, ask } => self.answer_move(node, task, ask, Answer::Confirmed(true)),
             Then::Admit(wish) => self.admitted(node, question.term, wish),
         }
     }

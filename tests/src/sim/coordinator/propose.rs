@@ -7,6 +7,7 @@ use coordinator_core::apply::apply;
 use coordinator_core::command::{Actor, Command, CommandBody};
 
 use super::shared::id_of;
+use crate::sim::act::{Answer, AskId};
 use crate::sim::clock::{At, ms};
 use crate::sim::event::{Entry, NodeIx, Timer};
 use crate::sim::mutation::Mutation;
@@ -19,7 +20,7 @@ const DEADLINE: At = ms(2_000);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Purpose {
     Round,
-    Step { task: u64, done: bool },
+    Step { task: u64, ask: AskId },
     Operator,
 }
 
@@ -91,7 +92,7 @@ impl World {
     fn proposal_applied(&mut self, node: NodeIx, index: u64, purpose: Purpose, accepted: bool) {
         match purpose {
             Purpose::Round => self.propose_next(node),
-            Purpose::Step { task, done } => self.step_recorded(node, task, done),
+            Purpose::Step { task, ask } => self.answer_move(node, task, ask, Answer::Recorded(true)),
             Purpose::Operator if accepted => self.oracle_acknowledged(node, index),
             Purpose::Operator => {}
         }
@@ -100,7 +101,7 @@ impl World {
     fn proposal_unknown(&mut self, node: NodeIx, purpose: Purpose) {
         match purpose {
             Purpose::Round => self.round_over(node, true),
-            Purpose::Step { task, .. } => self.step_recorded(node, task, false),
+            Purpose::Step { task, ask } => self.answer_move(node, task, ask, Answer::Recorded(false)),
             Purpose::Operator => {}
         }
     }

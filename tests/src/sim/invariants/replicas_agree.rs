@@ -69,5 +69,6 @@ fn same(a: &Group, b: &Group) -> bool {
         && (&a.active, &a.frozen, &a.hold) == (&b.active, &b.frozen, &b.hold)
         && (&a.unreleased, &a.appliances) == (&b.unreleased, &b.appliances)
         && (&a.operation, &a.automatic_moves) == (&b.operation, &b.automatic_moves)
+        && (&a.relies, &a.fencing) == (&b.relies, &b.fencing)
         && (a.ended.len(), a.ended.back()) == (b.ended.len(), b.ended.back())
 }
