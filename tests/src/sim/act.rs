@@ -187,8 +187,10 @@ impl World {
         let Some(leading) = &mut self.coordinators[node].leading else { return };
         leading.calls.insert(call, (id, ask));
         let acts = leading.tasks.iter().find(|task| task.id == id).map(|task| (task.group, task.to));
+        let term = leading.term;
         if let (Request::Write { token, .. }, Some((group, to))) = (&request, acts) {
             self.oracle_acts(node, group, *token, to);
+            self.oracle_writes(node, term);
         }
         self.at(self.now + CALL_TIMEOUT, node, Timer::CallLate { call });
         self.call_cloud(node, call, request);

@@ -7,6 +7,8 @@ pub(crate) mod acknowledged_survive;
 pub(crate) mod cloud_fencing;
 pub(crate) mod committed_first;
 pub(crate) mod converges;
+pub(crate) mod flap_budget;
+pub(crate) mod gated_writes;
 pub(crate) mod healthy_stays;
 mod hooks;
 pub(crate) mod one_vip_holder;
@@ -24,6 +26,7 @@ use coordinator_core::ids::{BindingName, GroupName, Token};
 use coordinator_core::model::GroupSpec;
 use coordinator_core::state::State;
 
+use super::clock::At;
 use super::event::Entry;
 
 /// Outcomes kept, to compare those of the nodes with that lag behind.
@@ -65,6 +68,10 @@ pub(crate) struct Oracle {
     pub(crate) done: BTreeMap<(usize, BindingName), Token>,
     /// Proposals, by term and index, that must not be committed, and why.
     pub(crate) unsound: BTreeMap<(u64, u64), String>,
+    /// Each term that was won, and when.
+    pub(crate) elections: Vec<(u64, At)>,
+    /// Moves that nobody asked for.
+    moves: flap_budget::Moves,
     /// Groups, for names.
     pub(crate) specs: Vec<GroupSpec>,
     /// Every invariant that was ever judged: a check that is never made proves nothing.
@@ -85,6 +92,8 @@ impl Oracle {
             grants: BTreeMap::new(),
             done: BTreeMap::new(),
             unsound: BTreeMap::new(),
+            elections: Vec::new(),
+            moves: flap_budget::Moves::new(),
             specs: specs.to_vec(),
             judged: BTreeSet::new(),
         }

@@ -1,5 +1,7 @@
 //! Deliberate mistakes in the protocol, to see that the simulator finds them.
 
+pub(crate) mod rules;
+
 use std::fmt;
 
 /// One mistake. Each is made in the modelled shell around the product's code, where a mistake of
@@ -28,13 +30,31 @@ pub enum Mutation {
     ClaimKeepsEtag,
     /// Moves write without asking a quorum whether this node still leads.
     SkipGate,
+    /// An agent holds the lease before its token is on disk.
+    PersistLater,
+    /// The leader's own word counts as that of a majority.
+    OneVantage,
+    /// A group moves by itself as often as it likes.
+    IgnoreFlapBudget,
+    /// An appliance in maintenance is promoted.
+    IgnoreMaintenance,
+    /// The proof that an earlier lease is over counts for later ones too.
+    AcceptOldRelease,
+    /// Leases are waited for as if clocks drifted half as much as they may.
+    HalfDriftAllowance,
+    /// A leader waits for earlier leaders' leases from the `t_q` of a term of its own before.
+    OlderTermsQuorum,
+    /// Only the agent takes the VIPs away; the kernel does not by itself.
+    GateNeedsAgent,
+    /// A coordinator that starts goes on one entry too late in the log.
+    SkipEntry,
     /// Leases are waited for as if all clocks ran at one rate.
     NoDriftAllowance,
 }
 
 impl Mutation {
     /// All of them.
-    pub const ALL: [Mutation; 12] = [
+    pub const ALL: [Mutation; 21] = [
         Mutation::SkipWait,
         Mutation::AcceptLowerToken,
         Mutation::ActBeforeCommit,
@@ -46,6 +66,15 @@ impl Mutation {
         Mutation::NoClaim,
         Mutation::ClaimKeepsEtag,
         Mutation::SkipGate,
+        Mutation::PersistLater,
+        Mutation::OneVantage,
+        Mutation::IgnoreFlapBudget,
+        Mutation::IgnoreMaintenance,
+        Mutation::AcceptOldRelease,
+        Mutation::HalfDriftAllowance,
+        Mutation::OlderTermsQuorum,
+        Mutation::GateNeedsAgent,
+        Mutation::SkipEntry,
         Mutation::NoDriftAllowance,
     ];
 
@@ -63,6 +92,15 @@ impl Mutation {
             Mutation::NoClaim => "no-claim",
             Mutation::ClaimKeepsEtag => "claim-keeps-etag",
             Mutation::SkipGate => "skip-gate",
+            Mutation::PersistLater => "persist-later",
+            Mutation::OneVantage => "one-vantage",
+            Mutation::IgnoreFlapBudget => "ignore-flap-budget",
+            Mutation::IgnoreMaintenance => "ignore-maintenance",
+            Mutation::AcceptOldRelease => "accept-old-release",
+            Mutation::HalfDriftAllowance => "half-drift-allowance",
+            Mutation::OlderTermsQuorum => "older-terms-quorum",
+            Mutation::GateNeedsAgent => "gate-needs-agent",
+            Mutation::SkipEntry => "skip-entry",
             Mutation::NoDriftAllowance => "no-drift-allowance",
         }
     }

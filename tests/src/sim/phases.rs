@@ -6,6 +6,7 @@ use coordinator_core::model::Trigger;
 use super::clock::{At, micros, ms};
 use super::coordinator::Wish;
 use super::event::{Event, NodeIx, Timer};
+use super::mutation::Mutation;
 use super::setup::COORDINATORS;
 use super::world::World;
 
@@ -27,6 +28,9 @@ impl World {
         c.raft.quarantined_until = self.now + self.timings.election_max * 11 / 10;
         c.raft.heard_at = 0;
         c.watch.declare(&c.state);
+        if self.mutation == Some(Mutation::SkipEntry) {
+            c.applied = (c.applied + 1).min(c.raft.last_index());
+        }
         self.begin_coordinator(node);
     }
 

@@ -52,6 +52,8 @@ pub(crate) struct Raft {
     pub(crate) matched: [u64; COORDINATORS],
     /// When the newest acknowledged round was sent to each, on this node's clock.
     pub(crate) acked: [Option<Mono>; COORDINATORS],
+    /// `t_q` of the newest term before in which this node led. For a deliberate mistake only.
+    pub(crate) older_t_q: Option<Mono>,
 }
 
 impl Raft {
@@ -75,6 +77,7 @@ impl Raft {
             next: [1; COORDINATORS],
             matched: [0; COORDINATORS],
             acked: [None; COORDINATORS],
+            older_t_q: None,
         }
     }
 
@@ -112,5 +115,6 @@ impl Raft {
         self.leader = None;
         self.commit = applied;
         self.acked = [None; COORDINATORS];
+        self.older_t_q = None;
     }
 }

@@ -59,7 +59,14 @@ impl World {
     fn run_effects(&mut self, agent: usize, effects: &[Effect]) {
         for effect in effects {
             match effect {
-                Effect::PersistHighest(token) => self.agents[agent].token_wanted = Some(*token),
+                Effect::PersistHighest(token) => {
+                    self.agents[agent].token_wanted = Some(*token);
+                    if self.mutation == Some(Mutation::PersistLater) {
+                        let mono = self.agents[agent].clock.mono(self.now);
+                        let effects = self.agents[agent].lease.on_persisted(*token, mono);
+                        self.run_effects(agent, &effects);
+                    }
+                }
                 Effect::Acquire(held) => {
                     let name = &self.agents[agent].name;
                     self.trace
@@ -101,7 +108,8 @@ impl World {
             Some(held) => {
                 a.maybe_up = true;
                 a.vips_up = true;
-                let until = a.clock.when(held.deadline);
+                let forever = self.mutation == Some(Mutation::GateNeedsAgent);
+                let until = if forever { At::MAX } else { a.clock.when(held.deadline) };
                 let new = !a.carries(now) || a.carried.is_none_or(|carried| carried.token != held.token);
                 a.carried = Some(Carried { token: held.token, until });
                 self.oracle_carries(agent, held.token, new);

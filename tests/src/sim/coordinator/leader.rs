@@ -1,19 +1,19 @@
 //! What a leader does, for one term: mirrors `control_loop/leader.rs`.
 
 use coordinator_core::action::{Action, pending_actions};
-use coordinator_core::command::{CommandBody, ReleaseProof};
+use coordinator_core::command::CommandBody;
 use coordinator_core::decide::decide;
 use coordinator_core::lease::LeaseTable;
 use coordinator_core::release::{self, Due};
 use coordinator_core::state::State;
 use coordinator_core::time::{Mono, WallTime};
 
-use super::shared::driftless;
 use super::{Confirm, Leading, Then};
 use crate::sim::act::Answer;
 use crate::sim::clock::{At, ms};
 use crate::sim::event::{NodeIx, Timer};
 use crate::sim::mutation::Mutation;
+use crate::sim::mutation::rules::{seen_by_decide, unproved, with_allowance};
 use crate::sim::raft::Role;
 use crate::sim::world::World;
 
@@ -25,7 +25,11 @@ impl World {
     /// Elected. Nothing is decided or granted before a quorum has confirmed it and the local
     /// state holds everything that earlier leaders committed.
     pub(crate) fn leadership_won(&mut self, node: NodeIx) {
-        let elected_at = self.mono(node);
+        let c = &self.coordinators[node];
+        let elected_at = match self.mutation {
+            Some(Mutation::OlderTermsQuorum) => c.raft.older_t_q.unwrap_or(c.clock.mono(self.now)),
+            _ => c.clock.mono(self.now),
+        };
         self.confirm(node, Then::Lead { elected_at });
     }
 
@@ -136,7 +140,7 @@ impl World {
         let now = self.coordinators[node].clock.now(self.now);
         let observations = self.observations(node);
         let c = &self.coordinators[node];
-        let decision = decide(&c.state, &observations, now);
+        let decision = decide(&seen_by_decide(self.mutation, &c.state), &observations, now);
         let actions = pending_actions(&c.state);
         let due = self.due(node, &actions);
         self.reconcile(node, &actions);
@@ -156,19 +160,17 @@ impl World {
         let c = &self.coordinators[node];
         let Some(leading) = &c.leading else { return Due::default() };
         let (holdings, mono) = (self.holdings(node), self.mono(node));
-        match self.mutation {
-            Some(Mutation::SkipWait) => {
-                let mut due = release::due(&c.state, actions, &leading.table, &holdings, mono);
-                due.propose.splice(0..0, actions.iter().filter_map(unproved));
-                due
-            }
-            Some(Mutation::NoDriftAllowance) => {
-                let groups = c.state.groups.iter().map(|(name, group)| (name.clone(), driftless(group)));
+        let mut due = match self.mutation {
+            Some(Mutation::NoDriftAllowance | Mutation::HalfDriftAllowance) => {
+                let drifting = |group| with_allowance(self.mutation, group).into_owned();
+                let groups = c.state.groups.iter().map(|(name, group)| (name.clone(), drifting(group)));
                 let state = State { groups: groups.collect(), ..c.state.clone() };
                 release::due(&state, actions, &leading.table, &holdings, mono)
             }
             _ => release::due(&c.state, actions, &leading.table, &holdings, mono),
-        }
+        };
+        due.propose.splice(0..0, unproved(self.mutation, &c.state, actions));
+        due
     }
 
     /// The round is over: what it proposed is committed, or could not be.
@@ -179,18 +181,5 @@ impl World {
         leading.woken = false;
         let wait = if failed { AFTER_FAILURE } else { 50 };
         self.schedule_round(node, self.now + wait);
-    }
-}
-
-/// A release without a proof: [`Mutation::SkipWait`].
-fn unproved(action: &Action) -> Option<CommandBody> {
-    match action {
-        Action::AwaitRelease { group, appliance, token } => Some(CommandBody::RecordRelease {
-            group: group.clone(),
-            appliance: appliance.clone(),
-            token: *token,
-            proof: ReleaseProof::Expired,
-        }),
-        _ => None,
     }
 }

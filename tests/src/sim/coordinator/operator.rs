@@ -9,6 +9,7 @@ use coordinator_core::reason::Reason;
 use super::Then;
 use super::propose::Purpose;
 use crate::sim::event::NodeIx;
+use crate::sim::mutation::rules::seen_by_decide;
 use crate::sim::raft::Role;
 use crate::sim::setup::COORDINATORS;
 use crate::sim::world::World;
@@ -72,7 +73,7 @@ impl World {
             Wish::Set(body) => body,
             Wish::Move(request) => {
                 let now = c.clock.now(self.now);
-                match admit(&c.state, &self.observations(node), now, &request) {
+                match admit(&seen_by_decide(self.mutation, &c.state), &self.observations(node), now, &request) {
                     Ok(start) => CommandBody::StartOperation(start),
                     Err(_) => return,
                 }

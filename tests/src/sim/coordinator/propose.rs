@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use coordinator_core::action::pending_actions;
-use coordinator_core::apply::apply;
 use coordinator_core::command::{Actor, Command, CommandBody};
 
 use super::shared::id_of;
@@ -11,6 +10,7 @@ use crate::sim::act::{Answer, AskId};
 use crate::sim::clock::{At, ms};
 use crate::sim::event::{Entry, NodeIx, Timer};
 use crate::sim::mutation::Mutation;
+use crate::sim::mutation::rules::apply_with;
 use crate::sim::world::World;
 
 /// `propose.rs`, `DEADLINE`.
@@ -47,7 +47,7 @@ impl World {
         self.at(self.now + DEADLINE, node, Timer::ProposalLate { index, term });
         if let Some(command) = early {
             let mut state = self.coordinators[node].state.clone();
-            if apply(&mut state, index, &command).is_ok() {
+            if apply_with(self.mutation, &mut state, index, &command).is_ok() {
                 self.reconcile(node, &pending_actions(&state));
             }
         }
@@ -71,7 +71,7 @@ impl World {
         c.applied = index;
         let outcome = match &entry.command {
             None => Ok(Vec::new()),
-            Some(command) => apply(&mut c.state, index, command),
+            Some(command) => apply_with(self.mutation, &mut c.state, index, command),
         };
         if let Some(Command { body: CommandBody::Seed(_) | CommandBody::PutGroup(_), .. }) = &entry.command {
             c.watch.declare(&c.state);

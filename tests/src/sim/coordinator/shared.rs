@@ -11,13 +11,13 @@ use coordinator_core::lease::{Answer, Held};
 use coordinator_core::model::ProbeKind;
 use coordinator_core::observe::{Sight, VantageReport};
 use coordinator_core::release::Holding;
-use coordinator_core::state::Group;
 use coordinator_core::time::Mono;
 
 use super::Seen;
 use crate::sim::clock::{At, micros, ms};
 use crate::sim::event::{Message, NodeIx, Report, Timer};
 use crate::sim::mutation::Mutation;
+use crate::sim::mutation::rules::{alone, with_allowance};
 use crate::sim::raft::Role;
 use crate::sim::setup::COORDINATORS;
 use crate::sim::world::World;
@@ -39,7 +39,6 @@ impl World {
         let mono = self.mono(node);
         let name = self.agents[from - COORDINATORS].name.clone();
         let renew_anyway = self.mutation == Some(Mutation::RenewWithoutQuorum);
-        let no_drift = self.mutation == Some(Mutation::NoDriftAllowance);
         let c = &mut self.coordinators[node];
         let quorum = match c.raft.role {
             Role::Leader if renew_anyway => Some((c.raft.term, mono)),
@@ -49,10 +48,10 @@ impl World {
         let instruction = match (&mut c.leading, quorum) {
             (Some(leading), Some((term, acked))) if leading.term == term => match group {
                 None => Instruction::NotDeclared,
-                Some(group) if no_drift => {
-                    instruction(leading.table.answer(&driftless(group), &name, mono, Some(acked)))
+                Some(group) => {
+                    let group = with_allowance(self.mutation, group);
+                    instruction(leading.table.answer(&group, &name, mono, Some(acked)))
                 }
-                Some(group) => instruction(leading.table.answer(group, &name, mono, Some(acked))),
             },
             _ => Instruction::NotLeader,
         };
@@ -141,7 +140,11 @@ impl World {
             reports.values_mut().for_each(|report| report.about = mono);
         }
         reports.insert(id_of(node), VantageReport::new(mono, c.watch.sights(mono)));
-        Observations { vantages: (0..COORDINATORS).map(id_of).collect(), reports }
+        let observations = Observations { vantages: (0..COORDINATORS).map(id_of).collect(), reports };
+        match self.mutation {
+            Some(Mutation::OneVantage) => alone(observations, id_of(node)),
+            _ => observations,
+        }
     }
 
     /// `Inner::holdings`.
@@ -184,11 +187,4 @@ fn instruction(answer: Answer) -> Instruction {
         Answer::Standby { token } => Instruction::Standby { token },
         Answer::Wait { .. } => Instruction::Wait,
     }
-}
-
-/// The group with no allowance for drifting clocks.
-pub(crate) fn driftless(group: &Group) -> Group {
-    let mut group = group.clone();
-    group.spec.lease.drift_ppm = 0;
-    group
 }

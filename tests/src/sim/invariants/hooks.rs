@@ -2,20 +2,22 @@
 
 use std::sync::Arc;
 
-use coordinator_core::apply::apply;
 use coordinator_core::command::{Command, CommandBody, StepOutcome};
 use coordinator_core::ids::Token;
 
 use super::{
-    Outcome, acknowledged_survive, cloud_fencing, committed_first, converges, healthy_stays, one_vip_holder,
+    Outcome, acknowledged_survive, cloud_fencing, committed_first, converges, flap_budget, gated_writes, healthy_stays, one_vip_holder,
     operators_respected, replicas_agree, tokens_rise,
 };
 use crate::sim::cloud::{Resource, ResourceIx};
 use crate::sim::event::{Entry, NodeIx};
+use crate::sim::mutation::rules::apply_with;
 use crate::sim::world::World;
 
 impl World {
     pub(crate) fn oracle_elected(&mut self, node: NodeIx) {
+        let term = self.coordinators[node].raft.term;
+        self.oracle.elections.push((term, self.now));
         let judgement = acknowledged_survive::judge(&self.oracle, &self.coordinators[node].raft);
         self.oracle.judge(acknowledged_survive::NAME, judgement);
     }
@@ -38,11 +40,16 @@ impl World {
         let oracle = &mut self.oracle;
         let before = tokens_rise::Before::of(&oracle.state, oracle.looks_at_all(index, command));
         let respected = operators_respected::judge(&oracle.state, command);
-        let outcome = apply(&mut oracle.state, index, command);
+        let outcome = apply_with(self.mutation, &mut oracle.state, index, command);
         let accepted = outcome.is_ok();
         for event in outcome.iter().flatten() {
             self.trace.line(self.now, format_args!("log {index}: {event}"));
         }
+        let moved = match &outcome {
+            Ok(events) => flap_budget::judge(&mut oracle.moves, command, events, &oracle.state),
+            Err(_) => Ok(()),
+        };
+        oracle.judge(flap_budget::NAME, moved);
         oracle.keep_outcome(index, outcome);
         let sound = match oracle.looks_at_all(index, command) {
             true => replicas_agree::sound(&oracle.state),
@@ -110,6 +117,14 @@ impl World {
         let judgement = committed_first::judge(&self.oracle, group, token, to);
         let judgement = judgement.map_err(|what| format!("c{} {what}", node + 1));
         self.oracle.judge(committed_first::NAME, judgement);
+    }
+
+    /// A write leaves for the cloud.
+    pub(crate) fn oracle_writes(&mut self, node: NodeIx, term: u64) {
+        let resumed_at = self.coordinators[node].resumed_at;
+        let judgement = gated_writes::judge(&self.oracle.elections, term, resumed_at, self.now);
+        let judgement = judgement.map_err(|what| format!("c{}: {what}", node + 1));
+        self.oracle.judge(gated_writes::NAME, judgement);
     }
 
     pub(crate) fn oracle_cloud_wrote(&mut self, resource: ResourceIx, before: &Resource, after: &Resource) {

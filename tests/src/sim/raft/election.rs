@@ -130,6 +130,7 @@ impl World {
         raft.leader = Some(node);
         raft.next = [last + 1; COORDINATORS];
         raft.matched = [0; COORDINATORS];
+        raft.older_t_q = raft.acked.iter().flatten().max().copied().or(raft.older_t_q);
         raft.acked = [None; COORDINATORS];
         self.trace.line(self.now, format_args!("c{} leads in term {term}", node + 1));
         self.oracle_elected(node);
