@@ -6,11 +6,13 @@ use tests::sim::{self, Keep, Mutation, Options, Outcome};
 const REGRESSIONS: &str = include_str!("simulator/seeds.txt");
 
 /// Every invariant that a sweep must have judged.
-const INVARIANTS: [&str; 9] = [
+const INVARIANTS: [&str; 11] = [
     "acknowledged-survive",
     "cloud-fencing",
     "committed-first",
     "converges",
+    "flap-budget",
+    "gated-writes",
     "healthy-stays",
     "one-vip-holder",
     "operators-respected",
@@ -107,13 +109,25 @@ fn every_deliberate_mistake_is_found() {
 fn first_shown(mutation: Mutation) -> (u64, &'static str) {
     match mutation {
         Mutation::SkipWait => (0, "one-vip-holder"),
-        Mutation::AcceptLowerToken => (3, "tokens-rise"),
-        Mutation::ActBeforeCommit | Mutation::ResumeFromCloud => (0, "committed-first"),
-        Mutation::IgnoreFreshness => (70, "healthy-stays"),
-        Mutation::RenewWithoutQuorum => (37, "one-vip-holder"),
-        Mutation::DeadlineFromArrival => (5, "one-vip-holder"),
-        Mutation::OldTermTable => (1, "one-vip-holder"),
-        Mutation::NoClaim => (21, "cloud-fencing"),
-        Mutation::NoDriftAllowance => (3, "one-vip-holder"),
+        Mutation::AcceptLowerToken => (0, "tokens-rise"),
+        Mutation::ActBeforeCommit => (0, "committed-first"),
+        Mutation::IgnoreFreshness => (30, "healthy-stays"),
+        Mutation::RenewWithoutQuorum => (30, "one-vip-holder"),
+        Mutation::ResumeFromCloud => (0, "committed-first"),
+        Mutation::DeadlineFromArrival => (79, "one-vip-holder"),
+        Mutation::OldTermTable => (5, "one-vip-holder"),
+        Mutation::NoClaim => (17, "cloud-fencing"),
+        Mutation::ClaimKeepsEtag => (21, "tokens-rise"),
+        Mutation::SkipGate => (0, "gated-writes"),
+        Mutation::PersistLater => (0, "tokens-rise"),
+        Mutation::OneVantage => (27, "healthy-stays"),
+        Mutation::IgnoreFlapBudget => (2, "flap-budget"),
+        Mutation::IgnoreMaintenance => (0, "operators-respected"),
+        Mutation::AcceptOldRelease => (0, "one-vip-holder"),
+        Mutation::HalfDriftAllowance => (12, "one-vip-holder"),
+        Mutation::OlderTermsQuorum => (5, "one-vip-holder"),
+        Mutation::GateNeedsAgent => (2, "one-vip-holder"),
+        Mutation::SkipEntry => (38, "replicas-agree"),
+        Mutation::NoDriftAllowance => (62, "one-vip-holder"),
     }
 }
