@@ -1,5 +1,5 @@
 //! What must outlive the process: the highest token accepted, the VIPs that may be on the
-//! interfaces, and for how long peers may rely on a promise.
+//! interfaces, for how long peers may rely on a promise, and which declaration gave failsafe up.
 //!
 //! One small file, replaced as a whole: write beside it, fsync, rename, fsync the directory. A
 //! damaged file stops the agent: starting again from token zero would accept a lease that is
@@ -39,6 +39,11 @@ pub struct Stored {
     /// milliseconds; 0 when it has not. The next life counts it from its own start.
     #[serde(default)]
     pub promised_ms: u64,
+    /// The newest declaration without failsafe that this appliance told a coordinator it acts on,
+    /// or was about to. Older ones are passed over, whoever still knows no better: what they
+    /// allow has been given up, also by the next life.
+    #[serde(default)]
+    pub drops_since: u64,
 }
 
 impl Stored {
@@ -130,6 +135,7 @@ impl TokenStore {
                 highest: Token::NONE,
                 vips: Vec::new(),
                 promised_ms: 0,
+                drops_since: 0,
             },
             Err(source) => return Err(StoreError::Io { action: "read the state file", path, source }),
         };
@@ -150,8 +156,9 @@ impl TokenStore {
         &self.stored
     }
 
-    /// Stores a token, the VIPs and the length of a promise, rounded up to milliseconds. Durable
-    /// when it returns. Blocks for as long as the disk does.
+    /// Stores a token, the VIPs, the length of a promise, rounded up to milliseconds, and
+    /// [`Stored::drops_since`]. Neither the token nor the declaration goes back. Durable when it
+    /// returns. Blocks for as long as the disk does.
     ///
     /// # Errors
     /// [`StoreError::Io`]; what was on disk before is still there then, or what was to be.
@@ -160,10 +167,12 @@ impl TokenStore {
         highest: Token,
         vips: Vec<VipAssignment>,
         promised: Duration,
+        drops_since: u64,
     ) -> Result<(), StoreError> {
         let promised_ms = u64::try_from(promised.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX);
         let highest = highest.max(self.stored.highest);
-        let next = Stored { highest, vips, promised_ms, ..self.stored.clone() };
+        let drops_since = drops_since.max(self.stored.drops_since);
+        let next = Stored { highest, vips, promised_ms, drops_since, ..self.stored.clone() };
         if next == self.stored {
             return Ok(());
         }
@@ -242,8 +251,8 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let mut store = open(directory.path()).unwrap();
         assert_eq!(store.stored().highest, Token::NONE);
-        store.store(Token(7), vec![vip()], NONE).unwrap();
-        store.store(Token(3), vec![vip()], NONE).unwrap();
+        store.store(Token(7), vec![vip()], NONE, 0).unwrap();
+        store.store(Token(3), vec![vip()], NONE, 0).unwrap();
         drop(store);
         let store = open(directory.path()).unwrap();
         assert_eq!(store.stored().highest, Token(7), "a token never goes down");
@@ -254,11 +263,11 @@ mod tests {
     fn a_promise_is_stored_and_taken_back_and_older_files_have_none() {
         let directory = tempfile::tempdir().unwrap();
         let mut store = open(directory.path()).unwrap();
-        store.store(Token(7), Vec::new(), Duration::from_micros(3_031_001)).unwrap();
+        store.store(Token(7), Vec::new(), Duration::from_micros(3_031_001), 0).unwrap();
         drop(store);
         let mut store = open(directory.path()).unwrap();
         assert_eq!(store.stored().promised(), Duration::from_millis(3_032), "never rounded down");
-        store.store(Token(7), Vec::new(), NONE).unwrap();
+        store.store(Token(7), Vec::new(), NONE, 0).unwrap();
         assert_eq!(store.stored().promised(), NONE);
         let body = r#"{"cluster":"c1","appliance":"fw-a","highest":7,"vips":[]}"#;
         let older = format!("{HEADER} {:08x}\n{body}", crc32c::crc32c(body.as_bytes()));
@@ -268,7 +277,7 @@ mod tests {
     #[test]
     fn every_flipped_bit_and_every_truncation_is_refused() {
         let directory = tempfile::tempdir().unwrap();
-        open(directory.path()).unwrap().store(Token(7), vec![vip()], NONE).unwrap();
+        open(directory.path()).unwrap().store(Token(7), vec![vip()], NONE, 0).unwrap();
         let path = directory.path().join(STATE_FILE);
         let good = fs::read(&path).unwrap();
         for position in 0..good.len() {
@@ -297,7 +306,7 @@ mod tests {
     #[test]
     fn the_state_of_another_appliance_or_cluster_is_refused() {
         let directory = tempfile::tempdir().unwrap();
-        open(directory.path()).unwrap().store(Token(7), Vec::new(), NONE).unwrap();
+        open(directory.path()).unwrap().store(Token(7), Vec::new(), NONE, 0).unwrap();
         let other = ApplianceName::new("fw-b").unwrap();
         for refused in [
             TokenStore::open(directory.path(), "c1", &other),
@@ -311,10 +320,10 @@ mod tests {
     fn a_failed_write_leaves_what_was_stored() {
         let directory = tempfile::tempdir().unwrap();
         let mut store = open(directory.path()).unwrap();
-        store.store(Token(7), Vec::new(), NONE).unwrap();
+        store.store(Token(7), Vec::new(), NONE, 0).unwrap();
         // A directory in the way of the temporary file fails like a full disk, also for root.
         fs::create_dir(directory.path().join(TEMPORARY_FILE)).unwrap();
-        assert!(matches!(store.store(Token(8), Vec::new(), NONE), Err(StoreError::Io { .. })));
+        assert!(matches!(store.store(Token(8), Vec::new(), NONE, 0), Err(StoreError::Io { .. })));
         assert_eq!(store.stored().highest, Token(7));
         drop(store);
         assert_eq!(open(directory.path()).unwrap().stored().highest, Token(7));

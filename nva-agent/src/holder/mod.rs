@@ -63,6 +63,10 @@ pub(crate) struct Holder<E> {
     writing: Option<Writing>,
     /// What is on disk.
     remembered: Vec<VipAssignment>,
+    /// On disk as well: see [`Stored::drops_since`](crate::token_store::Stored::drops_since).
+    drops_since: u64,
+    /// After a failure, not tried again before.
+    give_up_at: Mono,
     /// What the leader said that the group's VIPs on this appliance are.
     assigned: Vec<VipAssignment>,
     ttl: Duration,
@@ -101,6 +105,8 @@ impl<E: Enforcer> Holder<E> {
             store: Some(store),
             writing: None,
             remembered: stored.vips.clone(),
+            drops_since: stored.drops_since,
+            give_up_at: Mono::default(),
             assigned: Vec::new(),
             ttl: Duration::MAX,
             // An earlier life may have left them.
@@ -118,7 +124,8 @@ impl<E: Enforcer> Holder<E> {
             cleared_at: None,
             looked_at: None,
             group: None,
-            revision: 0,
+            // A leader that is deposed without knowing it may still tell of an older one.
+            revision: stored.drops_since,
             acknowledged: 0,
             assigned_at: None,
             stopping: false,
@@ -364,9 +371,14 @@ impl<E: Enforcer> Holder<E> {
     fn write_what_is_missing(&mut self) {
         let mut vips = self.assigned.clone();
         vips.extend(self.maybe_up.iter().filter(|vip| !self.assigned.contains(vip)).cloned());
+        let drops_since = self.to_give_up().unwrap_or(self.drops_since);
         let same = self.token_wanted.is_none() && vips == self.remembered;
-        if same && self.promise_wanted.is_none() {
+        let gives_up = drops_since != self.drops_since;
+        if same && self.promise_wanted.is_none() && !gives_up {
             self.store_fault = None;
+            return;
+        }
+        if same && self.promise_wanted.is_none() && clock::now() < self.give_up_at {
             return;
         }
         if self.token_wanted.is_none() && self.store_fault.is_some() && clock::now() < self.not_before {
@@ -377,7 +389,7 @@ impl<E: Enforcer> Holder<E> {
         let promised = self.promise_wanted.take();
         let task = tokio::task::spawn_blocking(move || {
             let promised = promised.unwrap_or(store.stored().promised());
-            let result = store.store(highest, vips, promised);
+            let result = store.store(highest, vips, promised, drops_since);
             (store, result)
         });
         self.writing = Some(Writing { task, promised, promise_alone: same });
@@ -390,6 +402,7 @@ impl<E: Enforcer> Holder<E> {
         let (result, wanted) = match stored {
             Some((store, result)) => {
                 self.remembered = store.stored().vips.clone();
+                self.drops_since = store.stored().drops_since;
                 let highest = store.stored().highest;
                 self.store = Some(store);
                 (result.map(|()| highest).map_err(|error| describe(&error)), self.token_wanted.take())
@@ -415,7 +428,9 @@ impl<E: Enforcer> Holder<E> {
                 }
                 self.store_fault = Some(fault);
                 if promise_alone {
-                    // What is held, or will be, does not rest on a promise to others.
+                    // What is held, or will be, does not rest on a promise to others, nor on what
+                    // is given up.
+                    self.give_up_at = clock::now().plus(RETRY_AFTER);
                     Vec::new()
                 } else {
                     self.not_before = clock::now().plus(RETRY_AFTER);
@@ -429,10 +444,17 @@ impl<E: Enforcer> Holder<E> {
         }
     }
 
+    /// The declaration that gives failsafe up, while that is not on disk.
+    fn to_give_up(&self) -> Option<u64> {
+        let failsafe = self.group.as_ref().is_none_or(|group| group.failsafe);
+        (!failsafe && self.revision > self.drops_since).then_some(self.revision)
+    }
+
     fn publish(&mut self) {
         let failsafe = self.group.as_ref().is_some_and(|group| group.failsafe);
-        // Once it is said, the coordinators wait for nothing that rests on promises any more.
-        if failsafe || !self.lease.relying() {
+        // Once it is said, the coordinators wait for nothing that rests on promises any more: not
+        // of this life, and not of the next one.
+        if failsafe || !self.lease.relying() && self.to_give_up().is_none() {
             self.acknowledged = self.revision;
         }
         let faults = self.store_fault.iter().chain(&self.enforce_fault).chain(&self.interface_faults);

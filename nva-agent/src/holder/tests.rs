@@ -92,12 +92,16 @@ impl Bench {
     }
 
     async fn says(&self, instruction: Instruction, vips: &[&str]) {
+        self.declares(1, false, instruction, vips).await;
+    }
+
+    async fn declares(&self, revision: u64, failsafe: bool, instruction: Instruction, vips: &[&str]) {
         let group = AgentGroup {
             name: GroupName::new("dmz").unwrap(),
-            revision: 1,
+            revision,
             ttl_ms: u64::try_from(TTL.as_millis()).unwrap(),
             vips: vips.iter().map(|address| vip(address)).collect(),
-            failsafe: false,
+            failsafe,
             drift_ppm: 0,
             peers: Vec::new(),
         };
@@ -291,4 +295,38 @@ async fn stopping_releases() {
     bench.stop().await;
     assert_eq!(interfaces.0.lock().unwrap().up, [""; 0]);
     assert_eq!(standing.borrow().holding, None);
+}
+
+#[tokio::test]
+async fn failsafe_that_was_given_up_stays_so_in_the_next_life() {
+    let mut bench = Bench::start(FakeInterfaces::default());
+    let standby = Instruction::Standby { token: Token(3) };
+    bench.declares(5, true, standby, &["10.0.1.100"]).await;
+    bench.until("acts on the first declaration", |s| s.acknowledged == 5).await;
+    bench.declares(8, false, standby, &["10.0.1.100"]).await;
+    bench.until("has given failsafe up", |s| s.acknowledged == 8).await;
+    let mut bench = Bench::start_in(bench.stop().await, FakeInterfaces::default());
+    // A deposed leader that does not know of the newer declaration.
+    bench.declares(5, true, Instruction::Standby { token: Token(4) }, &["10.0.1.100"]).await;
+    let standing = bench.until("has heard it", |s| s.highest == Token(4)).await;
+    assert_eq!((standing.group, standing.acknowledged), (None, 8), "an older declaration counts again");
+    bench.declares(9, true, standby, &["10.0.1.100"]).await;
+    bench.until("acts on the newest", |s| s.acknowledged == 9 && s.group.is_some()).await;
+    bench.stop().await;
+}
+
+#[tokio::test]
+async fn failsafe_is_not_said_to_be_given_up_before_that_is_on_disk() {
+    let mut bench = Bench::start(FakeInterfaces::default());
+    let standby = Instruction::Standby { token: Token(3) };
+    bench.declares(5, true, standby, &[]).await;
+    bench.until("acts on the first declaration", |s| s.acknowledged == 5 && s.highest == Token(3)).await;
+    let in_the_way = bench.directory.path().join("agent.state.new");
+    std::fs::create_dir(&in_the_way).unwrap();
+    bench.declares(8, false, standby, &[]).await;
+    let standing = bench.until("says what is wrong", |s| !s.faults.is_empty()).await;
+    assert_eq!(standing.acknowledged, 5);
+    std::fs::remove_dir(&in_the_way).unwrap();
+    bench.until("has given failsafe up", |s| s.acknowledged == 8 && s.faults.is_empty()).await;
+    bench.stop().await;
 }
