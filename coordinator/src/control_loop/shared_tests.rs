@@ -63,3 +63,32 @@ fn a_report_that_arrives_after_a_newer_one_of_the_same_life_is_ignored() {
     assert!(!inner.take_report(numbered(2, 2, 9), ms(4), false), "not declared");
     assert_eq!(inner.agents[&name("fw-a")].received, ms(3));
 }
+
+#[test]
+fn an_agent_is_told_of_its_peers_and_of_failsafe() {
+    let mut group = active_group();
+    let told = assignment(&group, &name("fw-a"));
+    let peer = |addresses: Vec<_>| Peer { appliance: name("fw-b"), addresses };
+    assert_eq!((told.failsafe, told.peers), (false, vec![peer(vec![])]));
+    let address = "10.0.0.5:7403".parse().unwrap();
+    group.spec.policy.quorum_loss = QuorumLoss::Failsafe;
+    group.spec.appliances[1].peer = vec![address];
+    let told = assignment(&group, &name("fw-a"));
+    assert_eq!((told.failsafe, told.peers), (true, vec![peer(vec![address])]));
+}
+
+#[test]
+fn a_revision_counts_from_the_first_report_of_it_in_one_life_of_the_agent() {
+    let mut inner = Inner::default();
+    let mut seq = 0;
+    let mut since = |boot, revision, at| {
+        seq += 1;
+        let report = AgentReport { boot, seq, revision, ..report("fw-a", 3, None) };
+        inner.take_report(report, ms(at), true);
+        inner.holdings()[&name("fw-a")].revision_since
+    };
+    assert_eq!(since(1, 7, 100), ms(100));
+    assert_eq!(since(1, 7, 200), ms(100));
+    assert_eq!(since(1, 8, 300), ms(300), "another declaration");
+    assert_eq!(since(2, 8, 400), ms(400), "another life may rely on promises that this one cannot know of");
+}
