@@ -190,7 +190,7 @@ async fn an_agent_reports_for_itself_alone_and_a_vantage_speaks_for_itself_alone
     let report = |name: &str| {
         json!({
             "appliance": name, "boot": 1, "seq": 1, "version": "0", "highest": 0, "holding": null,
-            "vips_up": false, "faults": []
+            "vips_up": false, "faults": [], "revision": 0, "via": null, "peers": []
         })
     };
     let url = cluster.url(1, coordinator_api::agent::REPORT_PATH);

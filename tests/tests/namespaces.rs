@@ -14,7 +14,7 @@ use tests::clock::now_us;
 use tests::cluster::{Cluster, Watched, host_of};
 use tests::groups::{self, PAIR, SERVICE};
 use tests::netns::{INTERFACE, Link, Network, PREFIX_LEN};
-use tests::privileged::{say, skip_unless_privileged};
+use tests::privileged::{go_first, say, skip_unless_privileged};
 use tests::process::Process;
 use tests::timeline::{ArpSeen, Attempt, Holders, Outage, holders, outage, read};
 use tests::wait::{self, Look, is};
@@ -35,6 +35,7 @@ fn the_standby_takes_over_and_the_vip_is_never_answered_by_two_hosts() -> Result
     if skip_unless_privileged("the_standby_takes_over_and_the_vip_is_never_answered_by_two_hosts")? {
         return Ok(());
     }
+    go_first()?;
     let network = Network::create(&HOSTS)?;
     let pair = [("fw-a", network.address("fw-a")?), ("fw-b", network.address("fw-b")?)];
     let mut cluster = Cluster::on_network(network, &groups::pair(pair, VIP, PREFIX_LEN, INTERFACE))?;

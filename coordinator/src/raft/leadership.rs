@@ -39,9 +39,19 @@ fn to_std(at: TokioInstant) -> Option<Instant> {
 const REACHABLE_BEATS: u32 = 4;
 
 /// Publishes who leads until raft stops.
-pub(super) async fn follow(mut metrics: MetricsReceiver, leadership: watch::Sender<Leadership>) {
+///
+/// While it is `absent`, Raft waits for the disk and what it says is out of date: nobody leads then,
+/// as far as this node knows.
+pub(super) async fn follow(
+    mut metrics: MetricsReceiver,
+    mut absent: watch::Receiver<bool>,
+    leadership: watch::Sender<Leadership>,
+) {
     loop {
-        let seen = observe(&metrics.borrow_and_update());
+        let mut seen = observe(&metrics.borrow_and_update());
+        if *absent.borrow_and_update() {
+            seen = Leadership { term: seen.term, ..Leadership::default() };
+        }
         leadership.send_if_modified(|current| {
             let elected_at = match (current.elected_at, seen.is_self) {
                 (Some(at), true) if current.term == seen.term => Some(at),
@@ -62,7 +72,12 @@ pub(super) async fn follow(mut metrics: MetricsReceiver, leadership: watch::Send
             }
             changed
         });
-        if metrics.changed().await.is_err() {
+        let followed = tokio::select! {
+            biased;
+            changed = metrics.changed() => changed.is_ok(),
+            Ok(()) = absent.changed() => true,
+        };
+        if !followed {
             let term = seen.term;
             leadership.send_replace(Leadership { term, ..Leadership::default() });
             return;
@@ -127,9 +142,13 @@ pub(super) fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// Hands leadership to the reachable voter that is closest behind, once it has caught up: a
+/// Hands leadership to the reachable voter among those that are `able`, once it has caught up: a
 /// transfer to one that is behind fails, and leaves the cluster without a leader for a while.
-pub(super) async fn transfer(replica: &Replica, timings: RaftTimings) -> Result<NodeId, TransferError> {
+pub(super) async fn transfer(
+    replica: &Replica,
+    timings: RaftTimings,
+    able: impl Fn(NodeId) -> bool,
+) -> Result<NodeId, TransferError> {
     let mut metrics = replica.raft().metrics();
     let deadline = tokio::time::Instant::now() + timings.election_max * 2;
     let to = loop {
@@ -138,7 +157,7 @@ pub(super) async fn transfer(replica: &Replica, timings: RaftTimings) -> Result<
             if role(&now) != Role::Leader {
                 return Err(TransferError::NotLeader);
             }
-            caught_up(&now, timings)
+            caught_up(&now, timings, &able)
         };
         if let Some(to) = candidate {
             break to;
@@ -159,12 +178,12 @@ pub(super) async fn transfer(replica: &Replica, timings: RaftTimings) -> Result<
     }
 }
 
-fn caught_up(metrics: &Metrics, timings: RaftTimings) -> Option<NodeId> {
+fn caught_up(metrics: &Metrics, timings: RaftTimings, able: impl Fn(NodeId) -> bool) -> Option<NodeId> {
     let recent = millis(timings.heartbeat * REACHABLE_BEATS);
     let voters: Vec<u64> = metrics.membership_config.membership().voter_ids().collect();
     followers(metrics)
         .into_iter()
-        .filter(|(id, _)| voters.contains(&id.0))
+        .filter(|(id, _)| voters.contains(&id.0) && able(*id))
         .filter(|(_, status)| status.lag == 0 && status.acknowledged_ms_ago.is_some_and(|ago| ago <= recent))
         .min_by_key(|(_, status)| status.acknowledged_ms_ago)
         .map(|(id, _)| id)

@@ -11,6 +11,7 @@ pub mod disk;
 mod error;
 mod gate;
 mod ground;
+mod heard;
 mod history;
 mod leadership;
 pub mod network;
@@ -22,6 +23,7 @@ pub mod snapshot;
 mod start;
 pub mod state_machine;
 mod status;
+mod storage;
 pub mod store;
 pub mod transport;
 pub mod types;
@@ -33,4 +35,6 @@ pub use ground::{Ground, Simulated};
 pub use history::{HistoryQuery, MAX_LIMIT, RETAINED_EVENTS};
 pub use options::{RaftTimings, ReplicaOptions};
 pub use replica::Replica;
-pub use status::{FollowerStatus, Leadership, Leading, ReplicaStatus, Role, StorageHealth};
+pub use status::{
+    FollowerStatus, Leadership, Leading, ReplicaStatus, Role, StorageHealth, StorageLevel, StorageReport,
+};

@@ -19,6 +19,7 @@ use super::codec::{
     self, AppendHead, AppendReply, BallotReply, BallotRequest, Hello, SnapshotHead, SnapshotReply,
 };
 use super::codec::{Stored, TransferReply, TransferRequest};
+use super::heard::Heard;
 use super::transport::{PeerRequest, Transport, TransportError};
 use super::types::{Peer, TypeConfig, Vote};
 
@@ -76,6 +77,10 @@ pub(super) struct Network {
     pub(super) members: Arc<BTreeMap<NodeId, String>>,
     /// How long a peer may take to write entries.
     pub(super) append_deadline: Duration,
+    /// A peer that has not answered for so long is asked before entries or heartbeats go to it.
+    pub(super) quiet: Duration,
+    /// What the peers' answers say besides.
+    pub(super) heard: Heard,
 }
 
 impl Network {
@@ -130,7 +135,19 @@ impl PeerNetwork {
             let detail = String::from_utf8_lossy(&reply.body[..reply.body.len().min(512)]).into_owned();
             return Err(CallError::Refused { status: reply.status, detail });
         }
+        self.network.heard.answered(self.target);
         Ok(codec::decode(&reply.body)?)
+    }
+
+    /// Asks a peer whether it is there, unless it has answered lately.
+    ///
+    /// On a way that loses all answers, what this node sends still arrives. It must not keep the
+    /// peer from electing a leader that can hear it.
+    async fn greet(&self, deadline: Duration) -> Result<(), CallError> {
+        if !self.network.heard.is_there(self.target, self.network.quiet) {
+            self.call::<Hello>("hello", Vec::new(), deadline).await?;
+        }
+        Ok(())
     }
 
     fn error(&self, action: RPCTypes, timeout: Duration, error: CallError) -> RPCError<TypeConfig> {
@@ -172,8 +189,10 @@ impl RaftNetworkV2<TypeConfig> for PeerNetwork {
         let deadline = option.soft_ttl().max(self.network.append_deadline);
         let fail = |error| self.error(RPCTypes::AppendEntries, deadline, error);
         let body = AppendHead::encode(&rpc).map_err(|e| fail(e.into()))?;
+        self.greet(option.soft_ttl()).await.map_err(fail)?;
         let reply: AppendReply = self.call("append", body, deadline).await.map_err(fail)?;
-        Ok(reply.into())
+        self.network.heard.storage(self.target, reply.storage);
+        Ok(reply.outcome.into())
     }
 
     async fn vote(

@@ -18,15 +18,17 @@ use super::clock;
 use super::codec::{self, CodecError};
 use super::data_dir::DataDir;
 use super::gate::VoteGate;
+use super::heard::Heard;
 use super::leadership;
 use super::network::Network;
 use super::start::{self, Opened, PointsmanRaft};
 use super::state_machine::StateMachine;
+use super::storage;
 use super::types::{LogId, Proposal};
 use super::wal::Wal;
 use super::{
     HistoryError, HistoryQuery, Leadership, Leading, NotConfirmed, ProposeError, ReplicaOptions,
-    ReplicaStatus, StartError, StorageHealth, TransferError,
+    ReplicaStatus, Role, StartError, StorageHealth, StorageReport, TransferError,
 };
 
 /// Proposals under way at once; more wait, within their deadline.
@@ -40,7 +42,7 @@ pub struct Replica {
     shared: Arc<Shared>,
 }
 
-struct Shared {
+pub(super) struct Shared {
     options: ReplicaOptions,
     raft: PointsmanRaft,
     wal: Wal,
@@ -48,6 +50,10 @@ struct Shared {
     proposals: Semaphore,
     state: watch::Receiver<Arc<State>>,
     leadership: watch::Receiver<Leadership>,
+    /// Raft waits for the disk, and does not answer.
+    absent: watch::Receiver<bool>,
+    /// What the peers' answers say besides.
+    heard: Heard,
     stopping: watch::Sender<bool>,
     /// Given up on a stop, so that the directory is free although clones remain.
     machine: RwLock<Option<StateMachine>>,
@@ -79,7 +85,10 @@ impl Replica {
             from: options.node_id,
             members: Arc::new(options.members.clone()),
             append_deadline: options.timings.election_max,
+            quiet: options.timings.quiet(),
+            heard: Heard::default(),
         };
+        let heard = network.heard.clone();
         let config = start::config(&options, may_elect)?;
         let raft =
             PointsmanRaft::new(options.node_id.0, config, network.clone(), wal.clone(), machine.clone())
@@ -93,10 +102,12 @@ impl Replica {
         };
         let (stopping, stop) = watch::channel(false);
         let members = start::members(&options);
-        tokio::spawn(start::enter(raft.clone(), gate.clone(), network, members, stop));
+        tokio::spawn(start::enter(raft.clone(), gate.clone(), network, members, stop.clone()));
         let (leader, leadership) = watch::channel(Leadership::default());
-        tokio::spawn(leadership::follow(raft.metrics(), leader));
-        Ok(Replica {
+        let (absence, absent) = watch::channel(false);
+        tokio::spawn(leadership::follow(raft.metrics(), absent.clone(), leader));
+        let timings = options.timings;
+        let replica = Replica {
             shared: Arc::new(Shared {
                 state: machine.watch_state(),
                 events: machine.subscribe_events(),
@@ -108,9 +119,18 @@ impl Replica {
                 wal,
                 gate,
                 leadership,
+                absent,
+                heard,
                 stopping,
             }),
-        })
+        };
+        let watched = Arc::downgrade(&replica.shared);
+        tokio::spawn(storage::watch_over(watched, timings, absence, stop));
+        Ok(replica)
+    }
+
+    pub(super) fn of(shared: Arc<Shared>) -> Replica {
+        Replica { shared }
     }
 
     /// This node.
@@ -179,11 +199,7 @@ impl Replica {
             }
             Err(_) => return Err(ProposeError::Stopped),
         }
-        match self.storage_health() {
-            StorageHealth::Ok => {}
-            StorageHealth::Full { detail } => return Err(ProposeError::StorageFull { detail }),
-            StorageHealth::Failed { .. } => return Err(ProposeError::Stopped),
-        }
+        storage::admit(&command.actor, &self.storage_health(), &self.peers())?;
         let writing = async {
             let _permit = self.shared.proposals.acquire().await.map_err(|_| ProposeError::Stopped)?;
             let (responder, _committed, complete) = ProgressResponder::new();
@@ -222,6 +238,9 @@ impl Replica {
     /// The term in which this node leads, and `t_q` in that very term: both from one reading of
     /// Raft's metrics, never the term of one moment with the `t_q` of another.
     pub fn leading(&self) -> Option<Leading> {
+        if *self.shared.absent.borrow() {
+            return None;
+        }
         let metrics = self.shared.raft.metrics();
         let metrics = metrics.borrow_watched();
         let leads = leadership::role(&metrics) == super::Role::Leader;
@@ -254,15 +273,16 @@ impl Replica {
             }
             (health, _) => health,
         };
+        let absent = *self.shared.absent.borrow();
         let stored = metrics.membership_config.membership();
         let voters =
             stored.voter_ids().filter_map(|id| Some((NodeId(id), stored.get_node(&id)?.address.clone())));
         ReplicaStatus {
             node_id: self.node_id(),
             cluster_id: self.cluster_id().to_owned(),
-            role: leadership::role(&metrics),
+            role: if absent { Role::Follower } else { leadership::role(&metrics) },
             term: metrics.current_term,
-            leader: metrics.current_leader.map(NodeId),
+            leader: metrics.current_leader.filter(|_| !absent).map(NodeId),
             last_log: metrics.last_log_index,
             committed: metrics.local_committed.map(|id| id.index()),
             applied: metrics.last_applied.map(|id| id.index()),
@@ -300,7 +320,7 @@ impl Replica {
     /// # Errors
     /// [`TransferError`]
     pub async fn transfer_leadership(&self) -> Result<NodeId, TransferError> {
-        leadership::transfer(self, self.shared.options.timings).await
+        leadership::transfer(self, self.shared.options.timings, |_| true).await
     }
 
     /// Stops, handing leadership over first. Bounded in time; afterwards the data directory is
@@ -318,7 +338,11 @@ impl Replica {
         if tokio::time::timeout(STOP_DEADLINE, self.shared.raft.shutdown()).await.is_err() {
             tracing::warn!("raft did not stop in time");
         }
-        self.shared.wal.close().await;
+        if tokio::time::timeout(STOP_DEADLINE, self.shared.wal.close()).await.is_err() {
+            // Nothing that was acknowledged is missing from it.
+            tracing::warn!("the write-ahead log did not stop in time: its disk does not answer");
+            return;
+        }
         let machine = self.shared.machine.write().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(machine) = machine
             && let Err(error) = machine.persist().await
@@ -342,7 +366,34 @@ impl Replica {
     }
 
     pub(super) fn storage_health(&self) -> StorageHealth {
-        self.shared.wal.health().borrow().clone()
+        let health = self.shared.wal.health().borrow().clone();
+        let waited = self.waited_for_disk();
+        if waited < self.shared.options.timings.hung_after() || matches!(health, StorageHealth::Failed { .. })
+        {
+            return health;
+        }
+        let place = self.shared.options.data_dir.display();
+        let detail =
+            format!("a write to {place} has not ended for {} ms. Check the disk", waited.as_millis());
+        StorageHealth::Hung { detail }
+    }
+
+    /// The same for the peers, from `health`.
+    pub(super) fn storage_report(&self, health: &StorageHealth) -> StorageReport {
+        let wrote_ms_ago = self.shared.wal.wrote().map_or(u64::MAX, leadership::millis);
+        StorageReport { level: health.level(), wrote_ms_ago }
+    }
+
+    /// How the storage of every other member is, if it has answered lately.
+    pub(super) fn peers(&self) -> storage::Peers {
+        let options = &self.shared.options;
+        let others = options.members.keys().filter(|id| **id != options.node_id);
+        others.map(|id| (*id, self.shared.heard.lately(*id, options.timings.quiet()))).collect()
+    }
+
+    /// How long the disk has not answered; zero while nothing is written.
+    pub(super) fn waited_for_disk(&self) -> Duration {
+        self.shared.wal.busy_for()
     }
 
     pub(super) fn last_log(&self) -> Option<LogId> {

@@ -66,13 +66,15 @@ type Identity = Option<Extension<PeerIdentity>>;
 async fn append(State(replica): State<Replica>, peer: Identity, headers: HeaderMap, body: Bytes) -> Answer {
     admit(&replica, peer, &headers)?;
     let request = AppendHead::decode(&body)?;
+    let health = replica.storage_health();
+    let storage = replica.storage_report(&health);
     if !request.entries.is_empty()
-        && let StorageHealth::Full { detail } = replica.storage_health()
+        && let StorageHealth::Full { detail } = health
     {
         return Err(Refusal(StatusCode::INSUFFICIENT_STORAGE, detail));
     }
     let response = replica.raft().append_entries(request).await.map_err(fatal)?;
-    answer(&AppendReply::from(response))
+    answer(&AppendReply { outcome: response.into(), storage })
 }
 
 async fn vote(State(replica): State<Replica>, peer: Identity, headers: HeaderMap, body: Bytes) -> Answer {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use coordinator_core::ids::NodeId;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Who leads, as far as this node knows.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -43,10 +43,21 @@ pub enum Role {
 pub enum StorageHealth {
     /// All is well.
     Ok,
+    /// The disk is nearly full. What is left is kept for the coordinators' own decisions, such as
+    /// failovers; operators' changes are refused.
+    Low {
+        /// What is missing, and what to do.
+        detail: String,
+    },
     /// The disk is too full to go on safely. Proposals are refused until there is room again;
     /// everything accepted so far is kept.
     Full {
         /// What is missing, and what to do.
+        detail: String,
+    },
+    /// A write has not ended for much longer than a sound disk takes.
+    Hung {
+        /// For how long, and what that means.
         detail: String,
     },
     /// A write or a sync failed. This process writes nothing more: restart it once the disk is
@@ -55,6 +66,53 @@ pub enum StorageHealth {
         /// What failed.
         detail: String,
     },
+}
+
+/// [`StorageHealth`] without the words, as nodes tell each other: from good to bad.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum StorageLevel {
+    /// Takes everything.
+    Ok,
+    /// Takes the coordinators' own decisions.
+    Low,
+    /// Takes nothing.
+    Full,
+    /// Does not answer.
+    Hung,
+}
+
+/// How the storage of a node is, in its own words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StorageReport {
+    /// How bad it is.
+    pub level: StorageLevel,
+    /// How long ago the newest write that has ended was begun, in milliseconds: what the storage
+    /// did before that says nothing of now.
+    pub wrote_ms_ago: u64,
+}
+
+impl StorageHealth {
+    /// How bad it is.
+    pub fn level(&self) -> StorageLevel {
+        match self {
+            StorageHealth::Ok => StorageLevel::Ok,
+            StorageHealth::Low { .. } => StorageLevel::Low,
+            StorageHealth::Full { .. } => StorageLevel::Full,
+            // A node whose log has failed is about to stop.
+            StorageHealth::Hung { .. } | StorageHealth::Failed { .. } => StorageLevel::Hung,
+        }
+    }
+
+    /// What is wrong, if anything is.
+    pub fn detail(&self) -> Option<&str> {
+        match self {
+            StorageHealth::Ok => None,
+            StorageHealth::Low { detail }
+            | StorageHealth::Full { detail }
+            | StorageHealth::Hung { detail }
+            | StorageHealth::Failed { detail } => Some(detail),
+        }
+    }
 }
 
 /// How far a follower is, as the leader sees it.

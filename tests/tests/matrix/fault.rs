@@ -4,6 +4,7 @@ use anyhow::{Context, Result};
 use coordinator_core::ids::NodeId;
 use nix::sys::signal::Signal;
 use tests::cluster::host_of;
+use tests::loop_disk::LoopDisk;
 use tests::netns::Cut;
 
 use crate::stage::Stage;
@@ -44,12 +45,14 @@ pub(crate) enum Fault {
     /// No write to its disk ends: the data directory of a coordinator, the state directory of an
     /// agent.
     DiskHangs,
+    /// The same for all coordinators at once, whose disks are one storage: for the leader only.
+    AllDisksHang,
     /// Each write to its disk takes up to a quarter of a second.
     DiskSlow,
 }
 
 /// All faults, in the order in which they are tried.
-pub(crate) const FAULTS: [Fault; 9] = [
+pub(crate) const FAULTS: [Fault; 10] = [
     Fault::Kill,
     Fault::Stop,
     Fault::LinkDown,
@@ -58,6 +61,7 @@ pub(crate) const FAULTS: [Fault; 9] = [
     Fault::NoQuorum,
     Fault::NoPeer,
     Fault::DiskHangs,
+    Fault::AllDisksHang,
     Fault::DiskSlow,
 ];
 
@@ -96,21 +100,28 @@ impl Fault {
             Fault::NoQuorum => "cut from the quorum",
             Fault::NoPeer => "cut from its peer",
             Fault::DiskHangs => "disk hangs",
+            Fault::AllDisksHang => "all disks hang",
             Fault::DiskSlow => "disk slow",
         }
     }
 
     pub(crate) fn needs_disk(self) -> bool {
-        matches!(self, Fault::DiskHangs | Fault::DiskSlow)
+        matches!(self, Fault::DiskHangs | Fault::AllDisksHang | Fault::DiskSlow)
+    }
+
+    /// Whether there is such a cell.
+    pub(crate) fn strikes(self, target: Target) -> bool {
+        self != Fault::AllDisksHang || target == Target::Leader
     }
 
     /// A peer that cannot be reached matters to nobody as long as the quorum can be. Nobody needs
-    /// a disk to go on as before.
+    /// a disk to go on as before; but a leader whose disk hangs could not decide anything by itself,
+    /// and hands leadership over, if there is somebody who can store that.
     pub(crate) fn expected(self, target: Target) -> Expected {
-        let harmless = matches!(self, Fault::NoPeer | Fault::DiskHangs | Fault::DiskSlow);
+        let harmless = self == Fault::NoPeer || self.needs_disk();
         Expected {
             moves: target == Target::Active && !harmless,
-            new_leader: target == Target::Leader && !harmless,
+            new_leader: target == Target::Leader && (!harmless || self == Fault::DiskHangs),
         }
     }
 
@@ -137,6 +148,7 @@ impl Fault {
             }
             Fault::NoPeer => stage.cluster.network()?.cut(Cut::Between(host, &[&victim.peer])),
             Fault::DiskHangs => stage.disk(host)?.hang(),
+            Fault::AllDisksHang => stage.all_disks().try_for_each(LoopDisk::hang),
             Fault::DiskSlow => stage.disk(host)?.slow_down(),
         }
     }

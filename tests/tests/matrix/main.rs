@@ -65,12 +65,19 @@ fn run(disks: Disks, targets: [Target; 2]) -> (Vec<Cell>, Option<anyhow::Error>)
     for fault in FAULTS {
         for target in targets {
             let name = format!("{} of the {}", fault.word(), target.word());
-            if (fault.needs_disk() && !stage.has_disks()) || !name.contains(&wanted) {
+            let possible = fault.strikes(target) && (stage.has_disks() || !fault.needs_disk());
+            if !possible || !name.contains(&wanted) {
                 continue;
             }
             let played = Cell::play(&mut stage, target, fault);
             match stage.cluster.explain(played.map_err(|error| error.context(name))) {
-                Ok(cell) => cells.push(cell),
+                Ok(cell) => {
+                    if !cell.wrong.is_empty() {
+                        let wrong: Result<()> = Err(anyhow!("{}", cell.wrong.join("; ")));
+                        eprintln!("{:?}", stage.cluster.explain(wrong));
+                    }
+                    cells.push(cell);
+                }
                 Err(error) => return (cells, Some(error)),
             }
         }

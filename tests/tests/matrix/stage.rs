@@ -18,6 +18,7 @@ use tests::cluster::{Cluster, host_of};
 use tests::groups::{self, PAIR, SERVICE};
 use tests::loop_disk::LoopDisk;
 use tests::netns::{INTERFACE, Link, Network, PREFIX_LEN};
+use tests::privileged::go_first;
 use tests::process::Process;
 use tests::records::Records;
 use tests::timeline::{ArpSeen, Attempt};
@@ -73,6 +74,7 @@ pub(crate) struct Stage {
 impl Stage {
     /// Starts everything. Nothing is waited for.
     pub(crate) fn set(disks: Disks) -> Result<Stage> {
+        go_first()?;
         let network = Network::create(&HOSTS)?;
         let pair = [("fw-a", network.address("fw-a")?), ("fw-b", network.address("fw-b")?)];
         let groups = groups::leased_pair(pair, VIP, PREFIX_LEN, INTERFACE, LEASE);
@@ -110,6 +112,10 @@ impl Stage {
 
     pub(crate) fn disk(&mut self, host: &str) -> Result<&mut LoopDisk> {
         self.disks.get_mut(host).with_context(|| format!("{host} has no disk of its own"))
+    }
+
+    pub(crate) fn all_disks(&mut self) -> impl Iterator<Item = &mut LoopDisk> {
+        self.disks.values_mut()
     }
 
     pub(crate) fn unplug(&mut self, host: &str) -> Result<()> {

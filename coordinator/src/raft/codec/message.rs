@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::frozen::{LogIdV1, StoredMembershipV1, VoteV1, pack_id, unpack_id};
 use super::{CodecError, Kind, Reader, Stored, encode_into, expect, pack, unpack};
+use crate::raft::StorageReport;
 use crate::raft::types::{Entry, SnapshotMeta, TypeConfig, Vote};
 
 const SCHEMA: u16 = 1;
@@ -72,7 +73,16 @@ impl AppendHead {
 
 /// The answer to an append request.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub enum AppendReply {
+pub struct AppendReply {
+    /// What became of the entries.
+    pub outcome: AppendOutcome,
+    /// How the answering node's storage is.
+    pub storage: StorageReport,
+}
+
+/// What became of the entries of an append request.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub enum AppendOutcome {
     /// All entries are on disk.
     #[doc(hidden)]
     Success,
@@ -96,7 +106,7 @@ pub struct FrozenLogId(LogIdV1);
 #[serde(transparent)]
 pub struct FrozenVote(VoteV1);
 
-impl From<AppendEntriesResponse<TypeConfig>> for AppendReply {
+impl From<AppendEntriesResponse<TypeConfig>> for AppendOutcome {
     fn from(response: AppendEntriesResponse<TypeConfig>) -> Self {
         match response {
             AppendEntriesResponse::Success => Self::Success,
@@ -107,13 +117,13 @@ impl From<AppendEntriesResponse<TypeConfig>> for AppendReply {
     }
 }
 
-impl From<AppendReply> for AppendEntriesResponse<TypeConfig> {
-    fn from(reply: AppendReply) -> Self {
-        match reply {
-            AppendReply::Success => Self::Success,
-            AppendReply::Partial(id) => Self::PartialSuccess(id.map(|id| id.0.into())),
-            AppendReply::Conflict => Self::Conflict,
-            AppendReply::HigherVote(vote) => Self::HigherVote(vote.0.into()),
+impl From<AppendOutcome> for AppendEntriesResponse<TypeConfig> {
+    fn from(outcome: AppendOutcome) -> Self {
+        match outcome {
+            AppendOutcome::Success => Self::Success,
+            AppendOutcome::Partial(id) => Self::PartialSuccess(id.map(|id| id.0.into())),
+            AppendOutcome::Conflict => Self::Conflict,
+            AppendOutcome::HigherVote(vote) => Self::HigherVote(vote.0.into()),
         }
     }
 }

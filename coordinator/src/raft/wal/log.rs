@@ -3,7 +3,8 @@
 use std::fmt::Debug;
 use std::io;
 use std::ops::{Bound, RangeBounds, RangeInclusive};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use openraft::OptionalSend;
 use openraft::storage::{IOFlushed, LogState, RaftLogReader, RaftLogStorage};
@@ -13,7 +14,7 @@ use super::error::WalError;
 use super::index::{Index, Slot};
 use super::recover;
 use super::segment::Supplier;
-use super::writer::{Done, Op, What, Writer, lock};
+use super::writer::{Answers, Done, Op, What, Writer, lock};
 use crate::raft::StorageHealth;
 use crate::raft::codec::{self, WalRecord};
 use crate::raft::disk::{Disk, DiskFile, OsDisk};
@@ -36,6 +37,7 @@ pub struct Wal {
     index: Arc<Mutex<Index>>,
     ops: mpsc::Sender<Op>,
     health: watch::Receiver<StorageHealth>,
+    answers: Arc<Mutex<Answers>>,
 }
 
 /// What runs behind a log.
@@ -100,14 +102,26 @@ impl Wal {
         let (health, health_seen) = watch::channel(StorageHealth::Ok);
         let supplier = Arc::new(Supplier::new(disk.clone(), recovered.spare.take(), threaded));
         let writer = Writer::new(disk, supplier.clone(), health.clone(), segment_size, recovered)?;
-        let index = writer.index.clone();
+        let (index, answers) = (writer.index.clone(), writer.answers.clone());
         let (ops, work) = mpsc::channel(QUEUE);
-        Ok((Self { index, ops, health: health_seen }, Parts { writer, work, supplier, health }))
+        Ok((Self { index, ops, health: health_seen, answers }, Parts { writer, work, supplier, health }))
     }
 
     /// Whether the log takes writes.
     pub fn health(&self) -> watch::Receiver<StorageHealth> {
         self.health.clone()
+    }
+
+    /// How long the write has taken so far that is under way; zero without one.
+    pub fn busy_for(&self) -> Duration {
+        let asked = self.answers.lock().unwrap_or_else(PoisonError::into_inner).asked;
+        asked.map_or(Duration::ZERO, |asked| asked.elapsed())
+    }
+
+    /// How long ago the newest write was begun that has ended; `None` before the first.
+    pub fn wrote(&self) -> Option<Duration> {
+        let answered = self.answers.lock().unwrap_or_else(PoisonError::into_inner).answered;
+        answered.map(|answered| answered.elapsed())
     }
 
     /// Whether nothing was ever written to it.

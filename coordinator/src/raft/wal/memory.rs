@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
@@ -29,6 +30,7 @@ struct Inner {
     used: u64,
     capacity: Option<u64>,
     fail_sync: bool,
+    hung: bool,
     off: bool,
 }
 
@@ -91,6 +93,11 @@ impl MemoryDisk {
 
     pub(super) fn fail_syncs(&self) {
         lock(&self.inner).fail_sync = true;
+    }
+
+    /// From now on no sync ends, or all do again.
+    pub(super) fn hang(&self, hung: bool) {
+        lock(&self.inner).hung = hung;
     }
 
     /// Changes the bytes of a file, behind everyone's back.
@@ -208,7 +215,12 @@ impl DiskFile for MemoryFile {
     }
 
     fn sync(&self) -> io::Result<()> {
-        let inner = lock(&self.disk.inner);
+        let mut inner = lock(&self.disk.inner);
+        while inner.hung {
+            drop(inner);
+            std::thread::sleep(Duration::from_millis(1));
+            inner = lock(&self.disk.inner);
+        }
         powered(&inner)?;
         if inner.fail_sync {
             return Err(io::Error::other("the sync failed"));

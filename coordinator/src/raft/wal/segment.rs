@@ -7,16 +7,22 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use super::error::WalError;
 use super::frame::{PAGE, SegmentHeader};
 use crate::raft::StorageHealth;
 use crate::raft::disk::{Disk, DiskFile};
 
+/// Below this operators' changes are refused. What is left is for failovers: thousands of them fit.
+const LOW: u64 = 96 << 20;
 /// Below this the disk counts as full: room for the state store, a snapshot and the next segment.
-const MIN_FREE: u64 = 96 << 20;
-/// How often the free space is looked at, and a segment that did not fit is tried again.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
+const FULL: u64 = 48 << 20;
+/// How often the free space is looked at: so often that what goes on writing to the disk, and is not
+/// ours, cannot take all that is left in between.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// How soon a segment that did not fit is tried again.
+const TRY_AGAIN: Duration = Duration::from_secs(1);
 
 pub(super) fn name(segment: u64) -> String {
     format!("{segment:012}.seg")
@@ -64,6 +70,8 @@ struct Spare {
     wanted: Option<SegmentHeader>,
     ready: Option<(u64, Arc<dyn DiskFile>)>,
     failed: Option<WalError>,
+    /// A segment that failed is not tried again before this.
+    not_before: Option<Instant>,
     stop: bool,
 }
 
@@ -127,7 +135,7 @@ impl Supplier {
         while !spare.stop {
             spare = self.turn(spare, health);
             // A failed segment is tried again after the pause; a new wish ends the pause.
-            if spare.wanted.is_none() || spare.failed.is_some() {
+            if spare.wanted.is_none() || spare.not_before.is_some() {
                 let paused = self.changed.wait_timeout(spare, LOOK_EVERY);
                 spare = paused.unwrap_or_else(PoisonError::into_inner).0;
             }
@@ -148,7 +156,8 @@ impl Supplier {
         spare: MutexGuard<'a, Spare>,
         health: &watch::Sender<StorageHealth>,
     ) -> MutexGuard<'a, Spare> {
-        let spare = self.make(spare);
+        let may_try = spare.not_before.is_none_or(|at| Instant::now() >= at);
+        let spare = if may_try { self.make(spare) } else { spare };
         let shortage = spare.failed.as_ref().map(ToString::to_string);
         drop(spare);
         self.report(health, shortage);
@@ -164,39 +173,55 @@ impl Supplier {
             Ok(file) => {
                 spare.wanted = None;
                 spare.failed = None;
+                spare.not_before = None;
                 spare.ready = Some((wanted.segment, file));
             }
-            Err(error) => spare.failed = Some(error),
+            Err(error) => {
+                spare.failed = Some(error);
+                spare.not_before = Some(Instant::now() + TRY_AGAIN);
+            }
         }
         self.changed.notify_all();
         spare
     }
 
     fn report(&self, health: &watch::Sender<StorageHealth>, shortage: Option<String>) {
-        let shortage = shortage.or_else(|| {
-            let free = self.disk.free_bytes().ok()?;
-            (free < MIN_FREE).then(|| {
-                let place = self.disk.describe("");
-                format!(
-                    "{place} has {} MiB left; {} MiB are needed. Free some space",
-                    free >> 20,
-                    MIN_FREE >> 20
-                )
-            })
-        });
-        let now = shortage.map_or(StorageHealth::Ok, |detail| StorageHealth::Full { detail });
+        let now = match shortage {
+            Some(detail) => StorageHealth::Full { detail },
+            // Whether there is room is not known: the next write will tell.
+            None => self.disk.free_bytes().map_or(StorageHealth::Ok, |free| self.room(free)),
+        };
         health.send_if_modified(|health| {
             if matches!(health, StorageHealth::Failed { .. }) || *health == now {
                 return false;
             }
-            match &now {
-                StorageHealth::Full { detail } => {
-                    tracing::error!(%detail, "the disk is full: refusing proposals")
+            // The figures in it change all the time.
+            if health.level() != now.level() {
+                match &now {
+                    StorageHealth::Low { detail } => {
+                        tracing::warn!(%detail, "the disk is nearly full: refusing operators' changes");
+                    }
+                    StorageHealth::Full { detail } => {
+                        tracing::error!(%detail, "the disk is full: refusing everything");
+                    }
+                    _ => tracing::info!("the disk has room again: accepting proposals"),
                 }
-                _ => tracing::info!("the disk has room again: accepting proposals"),
             }
             *health = now;
             true
         });
+    }
+
+    fn room(&self, free: u64) -> StorageHealth {
+        let place = self.disk.describe("");
+        let left = free >> 20;
+        let needed = |bytes: u64| {
+            format!("{place} has {left} MiB left; {} MiB are needed. Free some space", bytes >> 20)
+        };
+        match free {
+            _ if free < FULL => StorageHealth::Full { detail: needed(LOW) },
+            _ if free < LOW => StorageHealth::Low { detail: needed(LOW) },
+            _ => StorageHealth::Ok,
+        }
     }
 }

@@ -223,6 +223,25 @@ async fn damaged_or_missing_files_refuse_to_start() {
 }
 
 #[tokio::test]
+async fn a_disk_that_stops_answering_is_found_out_without_any_work() {
+    let disk = MemoryDisk::default();
+    let mut wal = open(&disk).unwrap();
+    append(&mut wal, [entry(1, 0, 10)]).await.unwrap();
+    assert_eq!(wal.health().borrow().clone(), StorageHealth::Ok);
+    disk.hang(true);
+    let found_out = async {
+        while wal.busy_for() < Duration::from_millis(200) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), found_out).await.unwrap();
+    disk.hang(false);
+    append(&mut wal, [entry(1, 1, 10)]).await.unwrap();
+    assert!(wal.busy_for() < Duration::from_millis(200), "still hanging");
+    assert_eq!(wal.try_get_log_entries(..).await.unwrap().len(), 2);
+}
+
+#[tokio::test]
 async fn a_full_disk_is_reported_before_the_log_runs_out_and_loses_nothing() {
     let disk = MemoryDisk::default();
     let mut wal = open(&disk).unwrap();

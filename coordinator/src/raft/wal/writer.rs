@@ -24,7 +24,7 @@ const MAX_BATCH: usize = 4 << 20;
 const MAX_OPS: usize = 4096;
 /// After so long without work, what was only noted is synced too.
 const IDLE: Duration = Duration::from_millis(100);
-/// Under load, how often the `synced` file is synced.
+/// Under load, how often the `synced` file is synced. Without any, how often the disk is tried.
 const MARK_EVERY: Duration = Duration::from_secs(1);
 
 /// What a record is, for the writer's own books.
@@ -79,6 +79,15 @@ struct Batch {
     purged: bool,
 }
 
+/// Whether the disk answers.
+#[derive(Debug, Default)]
+pub(super) struct Answers {
+    /// When the write began that is under way.
+    pub(super) asked: Option<Instant>,
+    /// When the newest write began that has ended.
+    pub(super) answered: Option<Instant>,
+}
+
 pub(super) struct Writer {
     pub(super) disk: Arc<dyn Disk>,
     pub(super) index: Arc<Mutex<Index>>,
@@ -100,6 +109,7 @@ pub(super) struct Writer {
     /// Committed was only noted; written with the next batch, or when idle.
     noted: Option<Option<LogId>>,
     failed: Option<String>,
+    pub(super) answers: Arc<Mutex<Answers>>,
 }
 
 impl Writer {
@@ -134,6 +144,7 @@ impl Writer {
             meta,
             noted: None,
             failed: None,
+            answers: Arc::default(),
         };
         writer.order_next();
         Ok(writer)
@@ -147,8 +158,15 @@ impl Writer {
             match tokio::time::timeout(IDLE, ops.recv_many(&mut taken, MAX_OPS)).await {
                 Err(_idle) => {
                     self.settle().await;
-                    // Nothing is owed any more: sleep until there is work.
-                    if ops.recv_many(&mut taken, MAX_OPS).await == 0 {
+                    // Nothing is owed any more: there is time until there is work. A disk that has
+                    // stopped answering is found out now, not by the next decision.
+                    let work = loop {
+                        match tokio::time::timeout(MARK_EVERY, ops.recv_many(&mut taken, MAX_OPS)).await {
+                            Err(_idle) => self.try_disk(),
+                            Ok(count) => break count,
+                        }
+                    };
+                    if work == 0 {
                         break;
                     }
                 }
@@ -208,7 +226,12 @@ impl Writer {
         let mut batch = std::mem::take(batch);
         let outcome = match &self.failed {
             Some(detail) => Err(WalError::Stopped { detail: detail.clone() }),
-            None => self.write(&mut batch).await,
+            None => {
+                self.set_busy(true);
+                let written = self.write(&mut batch).await;
+                self.set_busy(false);
+                written
+            }
         };
         if let Err(error) = &outcome
             && self.failed.is_none()
@@ -311,13 +334,38 @@ impl Writer {
             self.flush(&mut batch).await;
         }
         self.noted = None;
-        if self.mark_dirty
-            && self.failed.is_none()
-            && let Err(error) = self.sync_mark()
-        {
+        if self.mark_dirty {
+            self.settle_mark(Writer::sync_mark);
+        }
+    }
+
+    /// Writes the mark once more, to see whether the disk answers.
+    fn try_disk(&mut self) {
+        self.settle_mark(|writer| {
+            writer.write_mark()?;
+            writer.sync_mark()
+        });
+    }
+
+    fn settle_mark(&mut self, write: impl FnOnce(&mut Writer) -> Result<(), WalError>) {
+        if self.failed.is_some() {
+            return;
+        }
+        self.set_busy(true);
+        let written = write(self);
+        self.set_busy(false);
+        if let Err(error) = written {
             let detail = io::Error::from(&error).to_string();
             self.health.send_replace(StorageHealth::Failed { detail: detail.clone() });
             self.failed = Some(detail);
+        }
+    }
+
+    fn set_busy(&self, busy: bool) {
+        let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
+        match busy {
+            true => answers.asked = Some(Instant::now()),
+            false => answers.answered = answers.asked.take(),
         }
     }
 
