@@ -18,6 +18,7 @@ use coordinator::init::{self, AgentOptions, InitOptions, InitReport};
 use coordinator_core::ids::{ApplianceName, NodeId};
 
 use crate::api::{self, Api};
+use crate::groups;
 use crate::loop_disk::MARK;
 use crate::netns::{INTERFACE, Network};
 use crate::process::{self, Process};
@@ -110,6 +111,9 @@ impl Cluster {
             agent.interfaces = vec![INTERFACE.to_owned()];
             agent.report_interval = clocks.report_interval;
             agent.state_dir = PathBuf::from("state");
+            if let Some(network) = &network {
+                agent.peer_listen = vec![SocketAddr::new(network.address(name)?.into(), groups::PEER)];
+            }
             options.agents.push(agent);
         }
         let made = init::run(&options)?;

@@ -12,6 +12,47 @@ pub const PAIR: &str = "dmz";
 /// The port of the pair's service.
 pub const SERVICE: u16 = 7000;
 
+/// The port on which the agents of a pair listen for each other.
+pub const PEER: u16 = 7403;
+
+/// Two appliances and a VIP whose active goes on without a quorum while its peer promises to
+/// accept no lease. Only the agents' reports say how the appliances are.
+pub fn failsafe_pair(
+    appliances: [(&str, Ipv4Addr); 2],
+    vip: Ipv4Addr,
+    prefix_len: u8,
+    interface: &str,
+    lease: Duration,
+) -> String {
+    let lease = lease.as_millis();
+    let mut text = format!(
+        r#"
+[[group]]
+name = "{PAIR}"
+policy = {{ flap_moves = 100, quorum_loss = "failsafe" }}
+lease = {{ ttl = "{lease}ms" }}
+
+[[group.binding]]
+name = "inside"
+kind = "vip"
+address = "{vip}/{prefix_len}"
+interface = "{interface}"
+"#
+    );
+    for (name, address) in appliances {
+        text += &format!(
+            r#"
+[[group.appliance]]
+name = "{name}"
+address = "{address}"
+peer = ["{address}:{PEER}"]
+probe = [{{ kind = "agent-heartbeat", interval = "200ms", timeout = "1s", rise = 2, fall = 2 }}]
+"#
+        );
+    }
+    text
+}
+
 /// Two appliances and a VIP with a lease of 3 s, watched often: a few missed samples, not seconds,
 /// make a verdict.
 pub fn pair(appliances: [(&str, Ipv4Addr); 2], vip: Ipv4Addr, prefix_len: u8, interface: &str) -> String {
