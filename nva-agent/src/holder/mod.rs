@@ -79,6 +79,8 @@ pub(crate) struct Holder<E> {
     token_wanted: Option<Token>,
     promise_wanted: Option<Duration>,
     waiting: Vec<peers::Waiting>,
+    /// The token of the grant that was last said to be kept away by a promise.
+    held_back: Option<Token>,
     store_fault: Option<String>,
     enforce_fault: Option<String>,
     interface_faults: Vec<String>,
@@ -117,6 +119,7 @@ impl<E: Enforcer> Holder<E> {
             token_wanted: None,
             promise_wanted: None,
             waiting: Vec::new(),
+            held_back: None,
             store_fault: None,
             enforce_fault: None,
             interface_faults: Vec::new(),
@@ -228,17 +231,23 @@ impl<E: Enforcer> Holder<E> {
         for effect in effects {
             match effect {
                 Effect::PersistHighest(token) => self.token_wanted = Some(token),
-                Effect::Acquire(held) => info!(token = held.token.0, "lease acquired"),
+                Effect::Acquire(held) => {
+                    self.held_back = None;
+                    info!(token = held.token.0, "lease acquired");
+                }
                 Effect::Renew(_) => {}
                 Effect::Release(why) => info!(%why, "lease released"),
                 Effect::PersistPromise(promised) => self.promise_wanted = Some(promised),
                 Effect::HeldBack { token, until } => {
-                    let ms = until.since(clock::now()).as_millis();
-                    info!(
-                        token = token.0,
-                        for_ms = ms,
-                        "a grant was not accepted: a peer relies on a promise"
-                    );
+                    // The leader grants again and again until then.
+                    if self.held_back.replace(token) != Some(token) {
+                        let ms = until.since(clock::now()).as_millis();
+                        info!(
+                            token = token.0,
+                            for_ms = ms,
+                            "a grant is not accepted: a peer relies on a promise"
+                        );
+                    }
                 }
                 Effect::Refused { token, highest } => {
                     warn!(token = token.0, highest = highest.0, "a grant with an older token was refused");

@@ -2,9 +2,11 @@
 
 use std::sync::{Arc, Mutex};
 
-use coordinator_api::agent::AgentGroup;
+use coordinator_api::agent::{AgentGroup, Peer};
+use coordinator_api::peer::{PromiseReply, PromiseRequest};
 use coordinator_core::ids::{ApplianceName, BindingName, GroupName, NodeId};
 use tempfile::TempDir;
+use tokio::sync::oneshot;
 
 use super::*;
 
@@ -69,6 +71,7 @@ struct Bench {
     directory: TempDir,
     interfaces: FakeInterfaces,
     answers: mpsc::Sender<Answer>,
+    peers: mpsc::Sender<PeerEvent>,
     stop: watch::Sender<bool>,
     standing: watch::Receiver<Standing>,
     task: JoinHandle<()>,
@@ -85,10 +88,10 @@ impl Bench {
         let (answers, answered) = mpsc::channel(8);
         let (stop, stopped) = watch::channel(false);
         let (standing, receiver) = watch::channel(Standing::default());
-        let (_peers, heard) = mpsc::channel(8);
+        let (peers, heard) = mpsc::channel(8);
         let holder = Holder::new(store, interfaces.clone(), standing);
         let task = tokio::spawn(holder.run(answered, heard, stopped));
-        Bench { directory, interfaces, answers, stop, standing: receiver, task }
+        Bench { directory, interfaces, answers, peers, stop, standing: receiver, task }
     }
 
     async fn says(&self, instruction: Instruction, vips: &[&str]) {
@@ -103,10 +106,23 @@ impl Bench {
             vips: vips.iter().map(|address| vip(address)).collect(),
             failsafe,
             drift_ppm: 0,
-            peers: Vec::new(),
+            peers: vec![Peer { appliance: peer(), addresses: Vec::new() }],
         };
         let reply = AgentReply { node: NodeId(1), leader: Some(NodeId(1)), instruction, group: Some(group) };
         self.answers.send(Answer { sent_at: clock::now(), reply }).await.unwrap();
+    }
+
+    /// A peer that holds under `token` asks for a promise of the whole lease.
+    async fn asks(&self, token: u64) -> PromiseReply {
+        let (reply, replied) = oneshot::channel();
+        let request = PromiseRequest {
+            appliance: peer(),
+            group: GroupName::new("dmz").unwrap(),
+            token: Token(token),
+            for_ms: u64::try_from(TTL.as_millis()).unwrap(),
+        };
+        self.peers.send(PeerEvent::Asked { request, reply }).await.unwrap();
+        tokio::time::timeout(PATIENCE, replied).await.unwrap().unwrap()
     }
 
     async fn grants(&self, token: u64, vips: &[&str]) {
@@ -128,6 +144,10 @@ impl Bench {
         tokio::time::timeout(PATIENCE, self.task).await.unwrap().unwrap();
         self.directory
     }
+}
+
+fn peer() -> ApplianceName {
+    ApplianceName::new("fw-b").unwrap()
 }
 
 fn vip(address: &str) -> VipAssignment {
@@ -295,6 +315,59 @@ async fn stopping_releases() {
     bench.stop().await;
     assert_eq!(interfaces.0.lock().unwrap().up, [""; 0]);
     assert_eq!(standing.borrow().holding, None);
+}
+
+#[tokio::test]
+async fn a_promise_is_on_disk_before_it_is_given_and_keeps_the_lease_away_until_it_is_over() {
+    let mut bench = Bench::start(FakeInterfaces::default());
+    bench.says(Instruction::Standby { token: Token(5) }, &["10.0.0.9"]).await;
+    bench.until("told", |s| s.highest == Token(5)).await;
+    let given = bench.asks(5).await;
+    let asked = clock::now();
+    assert!(given.promised, "{given:?}");
+    let file = std::fs::read_to_string(bench.directory.path().join("agent.state")).unwrap();
+    assert!(file.contains("\"promised_ms\": 601"), "{file}");
+    while clock::now().since(asked) < TTL / 2 {
+        bench.grants(5, &["10.0.0.9"]).await;
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        assert_eq!(bench.up(), [""; 0]);
+    }
+    while bench.up().is_empty() {
+        assert!(clock::now().since(asked) < PATIENCE, "not up in time");
+        bench.grants(5, &["10.0.0.9"]).await;
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    bench.stop().await;
+}
+
+#[tokio::test]
+async fn what_may_still_be_up_is_a_reason_to_promise_nothing() {
+    let mut bench = Bench::start(FakeInterfaces::default());
+    bench.grants(5, &["10.0.0.9"]).await;
+    bench.until("up", |s| s.vips_up).await;
+    bench.interfaces.0.lock().unwrap().refuse_to_remove = Some("netlink hangs".to_owned());
+    bench.says(Instruction::Standby { token: Token(6) }, &["10.0.0.9"]).await;
+    bench.until("told", |s| s.highest == Token(6) && !s.faults.is_empty()).await;
+    let refused = bench.asks(6).await;
+    assert!(!refused.promised && refused.why.contains("may still be up"), "{refused:?}");
+    bench.interfaces.0.lock().unwrap().refuse_to_remove = None;
+    bench.until("removed after all", |s| s.holding.is_none() && s.faults.is_empty()).await;
+    assert!(bench.asks(6).await.promised);
+    bench.stop().await;
+}
+
+#[tokio::test]
+async fn a_full_disk_promises_nothing_until_there_is_room() {
+    let mut bench = Bench::start(FakeInterfaces::default());
+    bench.says(Instruction::Standby { token: Token(5) }, &[]).await;
+    bench.until("told", |s| s.highest == Token(5)).await;
+    let obstacle = bench.directory.path().join("agent.state.new");
+    std::fs::create_dir(&obstacle).unwrap();
+    let refused = bench.asks(5).await;
+    assert!(!refused.promised && refused.why.contains("could not be stored"), "{refused:?}");
+    std::fs::remove_dir(&obstacle).unwrap();
+    assert!(bench.asks(5).await.promised);
+    bench.stop().await;
 }
 
 #[tokio::test]

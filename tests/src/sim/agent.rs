@@ -1,5 +1,5 @@
 //! An appliance with its agent: the product's [`Lease`] in a shell that mirrors
-//! `nva-agent/src/holder.rs` and `reporter.rs`, and a kernel that ends what the agent forgets.
+//! `nva-agent/src/holder` and `reporter.rs`, and a kernel that ends what the agent forgets.
 
 mod holder;
 mod reporter;

@@ -1,4 +1,4 @@
-//! The owner of the lease: mirrors `nva-agent/src/holder.rs`.
+//! The owner of the lease: mirrors `nva-agent/src/holder`.
 
 use std::time::Duration;
 
