@@ -8,6 +8,7 @@ use std::time::Duration;
 use coordinator_api::tls;
 use coordinator_core::ids::NodeId;
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 /// A cheap handle. The client connects to each node by the name in its certificate.
 #[derive(Debug, Clone)]
@@ -16,6 +17,9 @@ pub struct Peers {
     cluster_id: Arc<str>,
     nodes: Arc<BTreeMap<NodeId, SocketAddr>>,
 }
+
+/// Most bytes of an answer that [`Peers::post`] reads.
+pub const MAX_ANSWER: usize = 4 * 1024;
 
 /// Why a peer could not be reached.
 #[derive(Debug, thiserror::Error)]
@@ -39,6 +43,20 @@ pub enum PeerError {
         /// The HTTP status.
         status: u16,
     },
+    /// The answer is longer than any should be.
+    #[error("coordinator {node} answered with more than {MAX_ANSWER} bytes")]
+    TooLong {
+        /// Which.
+        node: NodeId,
+    },
+    /// The answer is no answer to the question.
+    #[error("could not read the answer of coordinator {node}")]
+    Unreadable {
+        /// Which.
+        node: NodeId,
+        /// What is wrong with it.
+        source: serde_json::Error,
+    },
 }
 
 impl Peers {
@@ -61,20 +79,31 @@ impl Peers {
         Ok(format!("{}{path}", tls::node_url(&self.cluster_id, node, address.port())))
     }
 
-    /// Posts JSON and expects success; the answer's body is not read.
+    /// Posts JSON, and reads an answer of at most [`MAX_ANSWER`] bytes of it.
     ///
     /// # Errors
     /// [`PeerError`].
-    pub async fn post<T: Serialize + Sync>(
+    pub async fn post<T: Serialize + Sync, R: DeserializeOwned>(
         &self,
         node: NodeId,
         path: &str,
         body: &T,
         deadline: Duration,
-    ) -> Result<(), PeerError> {
+    ) -> Result<R, PeerError> {
+        let unreachable = |source| PeerError::Unreachable { node, source };
         let request = self.client.post(self.url(node, path)?).json(body).timeout(deadline);
-        let response = request.send().await.map_err(|source| PeerError::Unreachable { node, source })?;
+        let mut response = request.send().await.map_err(unreachable)?;
         let status = response.status();
-        if status.is_success() { Ok(()) } else { Err(PeerError::Refused { node, status: status.as_u16() }) }
+        if !status.is_success() {
+            return Err(PeerError::Refused { node, status: status.as_u16() });
+        }
+        let mut answer = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(unreachable)? {
+            if answer.len() + chunk.len() > MAX_ANSWER {
+                return Err(PeerError::TooLong { node });
+            }
+            answer.extend_from_slice(&chunk);
+        }
+        serde_json::from_slice(&answer).map_err(|source| PeerError::Unreadable { node, source })
     }
 }

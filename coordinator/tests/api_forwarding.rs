@@ -202,10 +202,13 @@ async fn an_agent_reports_for_itself_alone_and_a_vantage_speaks_for_itself_alone
     assert_eq!(node.status(), 403);
     assert_eq!(cluster.nodes[0].reports.lock().unwrap().len(), 1);
 
-    let update = |vantage: u64| json!({"vantage": vantage, "seq": 1, "age_ms": 0, "sights": [], "paths": []});
+    let update =
+        |vantage: u64| json!({"vantage": vantage, "seq": 1, "since": null, "sights": [], "paths": []});
     let url = cluster.url(1, coordinator::control_loop::VANTAGE_PATH);
     let post = |client: reqwest::Client, vantage| client.post(&url).json(&update(vantage)).send();
-    assert_eq!(post(cluster.node_client(2), 2).await.unwrap().status(), 204);
+    let told = post(cluster.node_client(2), 2).await.unwrap();
+    assert_eq!(told.status(), 200);
+    assert_eq!(told.json::<serde_json::Value>().await.unwrap(), json!({"now": {"life": 1, "at_us": 2}}));
     assert_eq!(post(cluster.node_client(2), 3).await.unwrap().status(), 403);
     assert_eq!(post(cluster.agent_client(), 2).await.unwrap().status(), 403);
     assert_eq!(cluster.nodes[0].updates.lock().unwrap().len(), 1);

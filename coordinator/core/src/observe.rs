@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::ids::{ApplianceName, GroupName, NodeId, Token};
 
+mod dating;
 mod finding;
 mod majority;
 mod paths;
@@ -18,6 +19,7 @@ mod report;
 mod track;
 mod watch;
 
+pub use dating::made_at;
 pub(crate) use majority::changes_at;
 pub use majority::{GroupVerdict, PathVerdict, group_verdict, majority, path_verdict};
 pub use report::VantageReport;

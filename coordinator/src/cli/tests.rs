@@ -3,8 +3,8 @@
 use clap::{CommandFactory, Parser};
 use coordinator_api::client::ClientError;
 use coordinator_api::v1::{
-    ClusterStatus, Code, GroupSummary, HistoryEvent, HistoryPage, NodeRole, NodeStatus, OperationView,
-    Problem,
+    ClusterStatus, Code, GroupStatus, GroupSummary, HistoryEvent, HistoryPage, NodeRole, NodeStatus,
+    OperationView, Problem,
 };
 use coordinator_core::ids::{NodeId, Token};
 use coordinator_core::model::{GroupSpec, Trigger};
@@ -178,6 +178,50 @@ inside  fw-a    12     automatic  0/2  held: nothing is up
 }
 
 #[test]
+fn a_group_shows_its_paths() {
+    let sight = |node: u64, verdict: &str, detail: &str| json!({"node": node, "verdict": verdict, "detail": detail, "age_ms": 40});
+    let way = |to: &str, path: u8, up: Option<bool>, rtt: Option<u32>, down: Option<&str>| json!({"to": to, "path": path, "up": up, "rtt_us": rtt, "down_since": down});
+    let member = |name: &str, last: u8, role: &str, via: Option<&str>, heartbeats: serde_json::Value| {
+        json!({
+            "name": name, "address": format!("10.0.1.{last}"), "role": role, "verdict": "up",
+            "since": "2026-03-01T12:00:00.250Z", "maintenance": null, "vantages": [], "heartbeats": heartbeats,
+            "agent": {"version": "0.1.0", "highest": 7, "holding": null, "vips_up": false, "faults": [],
+                      "via": via, "age_ms": 12}
+        })
+    };
+    let down = Some("2026-03-01T11:59:00.000Z");
+    let spec = serde_json::to_value(spec()).unwrap();
+    let status: GroupStatus = serde_json::from_value(json!({
+        "name": "dmz", "active": "fw-a", "token": 7, "mode": "automatic", "frozen": null, "hold": null,
+        "operation": null, "up": 2, "appliances": 2, "drifting": 0, "revision": 1, "why": [], "moved_at": null,
+        "members": [
+            member("fw-a", 4, "active", Some("fw-b"), json!([
+                way("fw-b", 0, Some(false), Some(1_240), down), way("fw-b", 1, Some(true), Some(180), None)
+            ])),
+            member("fw-b", 5, "standby", None, json!([way("fw-a", 0, None, None, None)])),
+        ],
+        "bindings": [], "running": null, "spec": spec,
+        "path": {
+            "verdict": "down", "since": "2026-03-01T12:00:00.250Z", "down_before_move": false,
+            "vantages": [sight(1, "up", "answers"), sight(2, "down", "tcp 203.0.113.9:443: no answer")]
+        }
+    }))
+    .unwrap();
+    let text = render::group(&status, PLAIN());
+    assert!(text.contains("holds nothing, relayed by fw-b (12ms ago)"), "{text}");
+    let expected = "\
+PATH through fw-a is down since 2026-03-01 12:00:00.250Z
+  down for coordinator 2: tcp 203.0.113.9:443: no answer (40ms ago)
+
+HEARTBEAT  TO    WAY         STATE  RESPONSE  DOWN SINCE
+fw-a       fw-b  management  down   1.2ms     2026-03-01 11:59:00.000Z
+fw-a       fw-b  direct      up     0.1ms     -
+fw-b       fw-a  management  -      -         -
+";
+    assert!(text.ends_with(expected), "{text}");
+}
+
+#[test]
 fn without_a_leader_the_status_says_so_and_whose_word_it_is() {
     let status = ClusterStatus { leader: None, quorum_ok: false, ..cluster() };
     let text = render::cluster(&status, PLAIN());
@@ -225,7 +269,8 @@ fn operation() -> OperationView {
             {"binding": "pip", "done": "2026-03-01T12:00:01.550Z", "after_ms": 1300, "attempts": 2, "took_ms": 40,
              "error": null, "calls": [{"call": "PUT nic-b", "result": "200", "took_ms": 40}]},
             {"binding": "udr", "done": null, "after_ms": null, "attempts": 1, "took_ms": 9, "error": "timed out"}
-        ]
+        ],
+        "traffic": {"at": "2026-03-01T12:00:02.250Z", "after_ms": 2000, "outcome": "restored"}
     }))
     .unwrap()
 }
@@ -237,6 +282,7 @@ OPERATION 17   failover of dmz from fw-a to fw-b   running, 1 of 2 bindings move
   ✓ fw-a holds no lease after 1.0s (its lease ran out)
   ✓ pip points at fw-b after 1.3s (2 attempts)
   ✗ udr, attempt 1: timed out
+  ✓ traffic passes through fw-b after 2.0s
   started 2026-03-01 12:00:00.250Z by coordinator 1
   because fw-a is down by 3 of 3 vantages
 

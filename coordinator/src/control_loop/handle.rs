@@ -49,12 +49,37 @@ pub struct VantageUpdate {
     pub vantage: NodeId,
     /// Rises with every update of one life of the vantage.
     pub seq: u64,
-    /// How old the view is already, in milliseconds.
-    pub age_ms: u64,
+    /// What dates the view. Without it the leader only answers, so that the next one has it.
+    pub since: Option<Since>,
     /// What it sees of appliances.
     pub sights: Vec<Sight>,
     /// What it sees of the paths through the active ones.
     pub paths: Vec<PathSight>,
+}
+
+/// A reading of a node's monotonic clock, which means something to that life of the node alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reading {
+    /// Differs from one life of the node to the next.
+    pub life: u64,
+    /// Microseconds since the node's start.
+    pub at_us: u64,
+}
+
+/// How long before a view was made its vantage got a reading of the leader's clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Since {
+    /// The newest reading that the leader's answers gave.
+    pub reading: Reading,
+    /// From its arrival to the making of the view, in microseconds, by the vantage's clock.
+    pub elapsed_us: u64,
+}
+
+/// The answer to a [`VantageUpdate`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VantageReply {
+    /// The clock of the node that answers.
+    pub now: Reading,
 }
 
 /// Why an operator's move was not started.
@@ -132,7 +157,7 @@ impl ControlHandle {
     }
 
     /// Takes a follower's view. Never blocks.
-    pub fn vantage_update(&self, update: VantageUpdate) {
-        self.shared.vantage_update(update);
+    pub fn vantage_update(&self, update: VantageUpdate) -> VantageReply {
+        self.shared.vantage_update(update)
     }
 }

@@ -36,6 +36,9 @@ const AFTER_FAILURE: Duration = Duration::from_millis(100);
 /// How long the first quorum round of a term may take before it is asked for again.
 const CATCH_UP: Duration = Duration::from_secs(1);
 
+/// How long a quorum may take to confirm the leadership before a move is proposed.
+const CONFIRM: Duration = Duration::from_secs(1);
+
 /// What a leader acts with. Cheap to clone.
 #[derive(Clone)]
 pub(super) struct Means {
@@ -138,9 +141,20 @@ async fn sow(shared: &Shared, proposer: &Proposer, seed: &[GroupSpec]) {
 
 /// One round. Returns when to look again at the latest.
 async fn round(shared: &Shared, proposer: &Proposer, acting: &mut Acting, fencing: &mut Fencing) -> Instant {
-    let state = shared.replica.state();
+    let mut state = shared.replica.state();
     let now = shared.clock.now();
-    let decision = decide(&state, &shared.observations(), now);
+    let mut decision = decide(&state, &shared.observations(), now);
+    if decision.propose.iter().any(is_move) {
+        // A leader that has lost touch without knowing must not leave a move in its log, where a
+        // later leader could commit it long after the verdict that it rests on. What is proposed is
+        // what is decided once a quorum has answered.
+        if let Err(error) = shared.replica.confirm_leadership(CONFIRM).await {
+            warn!(%error, "a move is not proposed while no quorum confirms the leadership");
+            return shared.clock.instant(now.mono) + AFTER_FAILURE;
+        }
+        state = shared.replica.state();
+        decision = decide(&state, &shared.observations(), shared.clock.now());
+    }
     let actions = pending_actions(&state);
     let (due, ways, latest) = {
         let mut inner = shared.lock();
@@ -160,6 +174,10 @@ async fn round(shared: &Shared, proposer: &Proposer, acting: &mut Acting, fencin
         }
     }
     shared.clock.instant(latest.max(now.mono.plus(Duration::from_millis(1))))
+}
+
+fn is_move(body: &CommandBody) -> bool {
+    matches!(body, CommandBody::StartOperation(_))
 }
 
 fn earliest(wakeups: [Option<Mono>; 2], at_most: Mono) -> Mono {

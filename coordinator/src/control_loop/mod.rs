@@ -19,6 +19,8 @@ mod shared;
 mod vantage;
 
 pub(crate) use clock::wall_now;
-pub use handle::{AgentSeen, ControlHandle, MoveRefused, Overview, VantageUpdate};
+pub use handle::{
+    AgentSeen, ControlHandle, MoveRefused, Overview, Reading, Since, VantageReply, VantageUpdate,
+};
 pub use service::{Options, start};
 pub use vantage::{MAX_BODY as VANTAGE_MAX_BODY, VANTAGE_PATH};

@@ -15,15 +15,15 @@ use coordinator_core::heartbeats::Heard;
 use coordinator_core::ids::{ApplianceName, GroupName, NodeId, ProbeName, Token};
 use coordinator_core::lease::{Answer, LeaseTable};
 use coordinator_core::model::{BindingKind, QuorumLoss};
-use coordinator_core::observe::{Outcome, VantageReport, Watch};
+use coordinator_core::observe::{Outcome, VantageReport, Watch, made_at};
 use coordinator_core::reason::Reason;
 use coordinator_core::release::Holding;
 use coordinator_core::state::{Group, State};
 use coordinator_core::time::Mono;
 use tokio::sync::Notify;
 
-use super::clock::Clock;
-use super::handle::{AgentSeen, Overview, VantageUpdate};
+use super::clock::{Clock, wall_now};
+use super::handle::{AgentSeen, Overview, Reading, Since, VantageReply, VantageUpdate};
 use super::probe::Sample;
 use crate::raft::Replica;
 
@@ -33,6 +33,8 @@ const RECONNECT: Duration = Duration::from_secs(5);
 pub(crate) struct Shared {
     pub(crate) node: NodeId,
     pub(crate) clock: Clock,
+    /// The wall clock at the start: two lives of a node do not start in one millisecond.
+    life: u64,
     pub(crate) replica: Replica,
     /// All coordinators: the denominator of every majority.
     pub(crate) vantages: BTreeSet<NodeId>,
@@ -64,6 +66,7 @@ impl Shared {
         Shared {
             node: replica.node_id(),
             clock: Clock::start(),
+            life: wall_now().0,
             replica,
             vantages,
             inner: Mutex::default(),
@@ -173,11 +176,18 @@ impl Shared {
     }
 
     /// See [`ControlHandle::vantage_update`](super::ControlHandle::vantage_update).
-    pub(crate) fn vantage_update(&self, update: VantageUpdate) {
-        if !self.vantages.contains(&update.vantage) {
-            return;
+    pub(crate) fn vantage_update(&self, update: VantageUpdate) -> VantageReply {
+        let now = self.clock.now().mono;
+        if self.vantages.contains(&update.vantage)
+            && let Some(about) = made(self.life, update.since, now)
+        {
+            self.take_view(update, about);
         }
-        let about = self.clock.now().mono.minus(Duration::from_millis(update.age_ms));
+        let at_us = u64::try_from(now.0.as_micros()).unwrap_or(u64::MAX);
+        VantageReply { now: Reading { life: self.life, at_us } }
+    }
+
+    fn take_view(&self, update: VantageUpdate, about: Mono) {
         let mut inner = self.lock();
         let newest = inner.remote.get(&update.vantage);
         // A restarted vantage counts from its wall clock, so `seq` rises over its lives too; one
@@ -267,6 +277,14 @@ impl Inner {
         self.agents.insert(report.appliance.clone(), AgentSeen { received: now, revision_since, report });
         changed
     }
+}
+
+/// When a view was made at the earliest; `None` when that cannot be told, because it rests on no
+/// reading of this node's clock in this life.
+fn made(life: u64, since: Option<Since>, now: Mono) -> Option<Mono> {
+    let since = since.filter(|since| since.reading.life == life)?;
+    let issued = Mono(Duration::from_micros(since.reading.at_us));
+    (issued <= now).then(|| made_at(issued, Duration::from_micros(since.elapsed_us), now))
 }
 
 /// What to tell an agent. `quorum` is the term in which this node leads now, and `t_q` in it.

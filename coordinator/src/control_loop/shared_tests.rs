@@ -49,6 +49,16 @@ fn an_appliance_of_no_group_is_told_so_by_the_leader_alone() {
 }
 
 #[test]
+fn a_view_that_rests_on_no_reading_of_this_life_has_no_date() {
+    let since = |life, at_us, elapsed_us| Some(Since { reading: Reading { life, at_us }, elapsed_us });
+    assert_eq!(made(7, None, ms(100)), None);
+    assert_eq!(made(7, since(6, 50_000, 0), ms(100)), None, "an earlier life");
+    assert_eq!(made(7, since(7, 100_001, 0), ms(100)), None, "from the future");
+    assert_eq!(made(7, since(7, 50_000, 0), ms(100)), Some(ms(50)));
+    assert_eq!(made(7, since(7, 50_000, 10_000), ms(100)), Some(Mono(Duration::from_micros(59_800))));
+}
+
+#[test]
 fn a_report_that_arrives_after_a_newer_one_of_the_same_life_is_ignored() {
     let mut inner = Inner::default();
     let numbered = |boot, seq, highest| {

@@ -15,7 +15,7 @@ use futures::future::BoxFuture;
 use tokio::sync::watch;
 
 use super::GroupLimits;
-use crate::control_loop::{ControlHandle, MoveRefused, Overview, VantageUpdate};
+use crate::control_loop::{ControlHandle, MoveRefused, Overview, VantageReply, VantageUpdate};
 use crate::raft::{
     HistoryError, HistoryQuery, Leadership, NotConfirmed, ProposeError, Replica, ReplicaStatus, TransferError,
 };
@@ -49,7 +49,7 @@ pub trait Backend: Send + Sync + 'static {
     /// See [`ControlHandle::agent_report`].
     fn agent_report(&self, report: AgentReport) -> AgentReply;
     /// See [`ControlHandle::vantage_update`].
-    fn vantage_update(&self, update: VantageUpdate);
+    fn vantage_update(&self, update: VantageUpdate) -> VantageReply;
     /// See [`GroupLimits::faults`].
     fn group_faults(&self, spec: &GroupSpec) -> Vec<String>;
 }
@@ -114,8 +114,8 @@ impl Backend for Node {
         self.control.agent_report(report)
     }
 
-    fn vantage_update(&self, update: VantageUpdate) {
-        self.control.vantage_update(update);
+    fn vantage_update(&self, update: VantageUpdate) -> VantageReply {
+        self.control.vantage_update(update)
     }
 
     fn group_faults(&self, spec: &GroupSpec) -> Vec<String> {

@@ -10,12 +10,11 @@ use coordinator_api::agent::{self, AgentReply, AgentReport, ChangesRequest, Stam
 use coordinator_api::tls::PeerIdentity;
 use coordinator_api::v1::Code;
 use coordinator_core::ids::ApplianceName;
-use http::StatusCode;
 
 use super::error::ApiError;
 use super::extract::Body;
 use super::{ApiState, auth, edge, forward, lead, routes};
-use crate::control_loop::{VANTAGE_MAX_BODY, VANTAGE_PATH, VantageUpdate};
+use crate::control_loop::{VANTAGE_MAX_BODY, VANTAGE_PATH, VantageReply, VantageUpdate};
 
 pub(super) fn router(api: ApiState) -> Router {
     let forwarded = routes::v1().route_layer(from_fn_with_state(api.clone(), lead::here_or_nowhere));
@@ -86,12 +85,11 @@ async fn vantage_update(
     State(api): State<ApiState>,
     Extension(peer): Extension<PeerIdentity>,
     Body(update): Body<VantageUpdate>,
-) -> Result<StatusCode, ApiError> {
+) -> Result<Json<VantageReply>, ApiError> {
     if peer != PeerIdentity::Node(update.vantage) {
         return Err(forbidden(format!("{peer} may not speak for node {}", update.vantage)));
     }
-    api.backend.vantage_update(update);
-    Ok(StatusCode::NO_CONTENT)
+    Ok(Json(api.backend.vantage_update(update)))
 }
 
 fn forbidden(detail: String) -> ApiError {

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use coordinator::control_loop::{MoveRefused, Overview, VantageUpdate};
+use coordinator::control_loop::{MoveRefused, Overview, Reading, VantageReply, VantageUpdate};
 use coordinator::http::{ApiState, Backend, Tokens};
 use coordinator::peers::Peers;
 use coordinator::raft::{
@@ -241,8 +241,9 @@ impl Backend for Handle {
         AgentReply { node: self.0.id, leader: None, instruction: Instruction::NotLeader, group: None }
     }
 
-    fn vantage_update(&self, update: VantageUpdate) {
+    fn vantage_update(&self, update: VantageUpdate) -> VantageReply {
         self.0.updates.lock().unwrap().push(update);
+        VantageReply { now: Reading { life: 1, at_us: 2 } }
     }
 
     fn group_faults(&self, spec: &GroupSpec) -> Vec<String> {

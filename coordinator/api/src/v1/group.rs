@@ -58,6 +58,9 @@ pub struct GroupStatus {
     pub members: Vec<ApplianceStatus>,
     /// In the declared order.
     pub bindings: Vec<BindingStatus>,
+    /// The path through the active appliance, in a group with path probes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<PathStatus>,
     /// The running operation.
     pub running: Option<OperationView>,
     /// As declared.
@@ -89,6 +92,9 @@ pub struct ApplianceStatus {
     /// It is to be switched off.
     #[serde(default)]
     pub fencing: Option<FencingStatus>,
+    /// How its agent hears its peers, one entry per declared address.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub heartbeats: Vec<HeartbeatStatus>,
 }
 
 /// How the fencing of an appliance goes.
@@ -104,6 +110,35 @@ pub struct FencingStatus {
     pub error: Option<String>,
     /// Whether nothing is granted or written before it is off.
     pub holds: bool,
+}
+
+/// One way from an agent to a peer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeartbeatStatus {
+    /// The peer.
+    pub to: ApplianceName,
+    /// Which of the peer's declared addresses, from 0: the management network, the direct link.
+    pub path: u8,
+    /// Whether the peer answers there, by the agent's newest report; `None` when it has said
+    /// nothing of it to the answering node.
+    pub up: Option<bool>,
+    /// The mean time from question to answer, in microseconds.
+    pub rtt_us: Option<u32>,
+    /// Since when the log has it as down.
+    pub down_since: Option<Timestamp>,
+}
+
+/// The path through the active appliance.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PathStatus {
+    /// The recorded group verdict.
+    pub verdict: Verdict,
+    /// Since when.
+    pub since: Timestamp,
+    /// It was down before the newest move as well, so it does not decide.
+    pub down_before_move: bool,
+    /// What each vantage says; the leader has all of them, others their own.
+    pub vantages: Vec<VantageSight>,
 }
 
 /// An appliance's part in its group.
@@ -161,6 +196,9 @@ pub struct AgentStatus {
     pub vips_up: bool,
     /// What keeps the appliance from carrying traffic.
     pub faults: Vec<String>,
+    /// The peer that relayed the report, when the agent's own way to the answering node fails.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub via: Option<ApplianceName>,
     /// How old this is.
     pub age_ms: u64,
 }

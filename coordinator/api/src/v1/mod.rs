@@ -15,11 +15,12 @@ mod time;
 
 pub use group::{
     AgentStatus, ApplianceRole, ApplianceStatus, BindingStatus, FencingStatus, GroupList, GroupStatus,
-    GroupSummary, VantageSight,
+    GroupSummary, HeartbeatStatus, PathStatus, VantageSight,
 };
 pub use history::{Cursor, CursorError, HistoryEvent, HistoryFilter, HistoryPage, MAX_LIMIT, default_limit};
 pub use operation::{
     CallView, OperationFilter, OperationList, OperationState, OperationView, ReleaseView, StepView,
+    TrafficView,
 };
 pub use problem::{Code, PROBLEM_CONTENT_TYPE, Problem};
 pub use request::{

@@ -3,7 +3,7 @@
 use coordinator_core::command::{Actor, OperationKind, ReleaseProof};
 use coordinator_core::ids::{ApplianceName, BindingName, GroupName, OperationId, Token};
 use coordinator_core::observe::Evidence;
-use coordinator_core::state::Ending;
+use coordinator_core::state::{Ending, Traffic};
 use serde::{Deserialize, Serialize};
 
 use super::history::default_limit;
@@ -94,6 +94,20 @@ pub struct OperationView {
     pub released: Option<ReleaseView>,
     /// One per binding, in the declared order.
     pub steps: Vec<StepView>,
+    /// Once completed, in a group with path probes: whether traffic was seen to pass.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub traffic: Option<TrafficView>,
+}
+
+/// Whether traffic was seen to pass after a move.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TrafficView {
+    /// When it was recorded.
+    pub at: Timestamp,
+    /// Since the operation's start.
+    pub after_ms: u64,
+    /// Whether it was.
+    pub outcome: Traffic,
 }
 
 /// The proof that the old active holds no lease.

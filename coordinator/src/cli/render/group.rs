@@ -9,6 +9,7 @@ use coordinator_core::observe::Verdict;
 use super::cluster::{dash, mode, state};
 use super::operation::progress;
 use super::paint::Paint;
+use super::paths::paths;
 use super::span::{moment, span};
 use super::table::Table;
 use crate::cli::apply::Difference;
@@ -40,6 +41,11 @@ pub(in crate::cli) fn group(status: &GroupStatus, paint: Paint) -> String {
     }
     text.push('\n');
     text.push_str(&bindings(&status.bindings, paint));
+    let paths = paths(status, paint);
+    if !paths.is_empty() {
+        text.push('\n');
+        text.push_str(&paths);
+    }
     if let Some(running) = &status.running {
         text.push('\n');
         text.push_str(&progress(running, paint));
@@ -83,7 +89,8 @@ fn agent_words(agent: &AgentStatus, paint: Paint) -> String {
         None => "holds nothing".to_owned(),
     };
     let faults: String = agent.faults.iter().map(|fault| format!(", {}", paint.bad(fault))).collect();
-    format!("{lease}{faults} ({} ago)", span(agent.age_ms))
+    let via = agent.via.as_ref().map(|peer| format!(", {}", paint.warn(format!("relayed by {peer}"))));
+    format!("{lease}{faults}{} ({} ago)", via.unwrap_or_default(), span(agent.age_ms))
 }
 
 /// Every sight that is not up, and the maintenances: what a person looks for first.

@@ -5,6 +5,7 @@ mod group;
 mod history;
 mod operation;
 mod paint;
+mod paths;
 mod span;
 mod table;
 

@@ -2,7 +2,7 @@
 
 use coordinator_api::v1::{OperationList, OperationState, OperationView, StepView};
 use coordinator_core::command::{Actor, ReleaseProof};
-use coordinator_core::state::Ending;
+use coordinator_core::state::{Ending, Traffic};
 
 use super::cluster::dash;
 use super::paint::Paint;
@@ -120,6 +120,17 @@ pub(in crate::cli) fn steps(view: &OperationView, paint: Paint) -> Vec<String> {
     }
     for step in &view.steps {
         lines.extend(step_line(view, step, paint));
+    }
+    if let Some(traffic) = &view.traffic {
+        let after = span(traffic.after_ms);
+        lines.push(match traffic.outcome {
+            Traffic::Restored => {
+                format!("  {} traffic passes through {} after {after}", paint.good("✓"), view.to)
+            }
+            Traffic::NotRestored => {
+                format!("  {} no traffic was seen to pass through {} after {after}", paint.bad("✗"), view.to)
+            }
+        });
     }
     lines
 }

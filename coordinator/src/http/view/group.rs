@@ -1,13 +1,14 @@
 //! Groups, appliances and bindings.
 
+use coordinator_api::agent::PeerPath;
 use coordinator_api::v1::{
     AgentStatus, ApplianceRole, ApplianceStatus, BindingStatus, FencingStatus, GroupStatus, GroupSummary,
-    VantageSight,
+    HeartbeatStatus, PathStatus, VantageSight,
 };
-use coordinator_core::ids::{ApplianceName, BindingName};
+use coordinator_core::ids::{ApplianceName, BindingName, NodeId};
 use coordinator_core::model::{ApplianceSpec, BindingKind, BindingSpec, Fencing};
-use coordinator_core::observe::Verdict;
-use coordinator_core::state::{Group, State};
+use coordinator_core::observe::{VantageReport, Verdict};
+use coordinator_core::state::{Group, HeartbeatPath, State};
 use coordinator_core::time::WallTime;
 
 use super::cluster::{at, millis};
@@ -47,6 +48,7 @@ pub(in crate::http) fn group_status(
         moved_at: group.moved_at.map(at),
         members: group.spec.appliances.iter().map(|a| appliance(state, group, overview, a)).collect(),
         bindings: group.spec.bindings.iter().map(|b| binding(group, b)).collect(),
+        path: path(group, overview),
         running: group.operation.as_ref().map(|operation| operation_view(group, operation, now)),
         spec: group.spec.clone(),
     }
@@ -65,6 +67,7 @@ fn appliance(state: &State, group: &Group, overview: &Overview, spec: &Appliance
         agent: overview.agents.get(&spec.name).map(|seen| agent(overview, seen)),
         relies: group.relies.contains(&spec.name),
         fencing: fencing(group, spec),
+        heartbeats: heartbeats(group, overview, &spec.name),
     }
 }
 
@@ -106,6 +109,47 @@ fn vantages(overview: &Overview, name: &ApplianceName) -> Vec<VantageSight> {
         .collect()
 }
 
+/// One entry per declared address of each peer.
+fn heartbeats(group: &Group, overview: &Overview, from: &ApplianceName) -> Vec<HeartbeatStatus> {
+    let report = overview.agents.get(from).map(|seen| &seen.report);
+    let peers = group.spec.appliances.iter().filter(|peer| peer.name != *from);
+    let ways = peers.flat_map(|peer| (0u8..).zip(&peer.peer).map(|(path, _)| (peer.name.clone(), path)));
+    ways.map(|(to, path)| {
+        let said = |p: &&PeerPath| p.appliance == to && p.path == path;
+        let said = report.and_then(|report| report.peers.iter().find(said));
+        let way = HeartbeatPath { from: from.clone(), to: to.clone(), path };
+        HeartbeatStatus {
+            up: said.map(|said| said.up),
+            rtt_us: said.and_then(|said| said.rtt_us),
+            down_since: group.heartbeats_down.get(&way).copied().map(at),
+            to,
+            path,
+        }
+    })
+    .collect()
+}
+
+fn path(group: &Group, overview: &Overview) -> Option<PathStatus> {
+    if group.spec.path_probes.is_empty() {
+        return None;
+    }
+    let sight = |(node, report): (&NodeId, &VantageReport)| {
+        let sight = report.path(&group.spec.name).filter(|sight| sight.token == group.token)?;
+        Some(VantageSight {
+            node: *node,
+            verdict: sight.verdict,
+            detail: sight.detail.clone(),
+            age_ms: millis(overview.now.since(report.about)),
+        })
+    };
+    Some(PathStatus {
+        verdict: group.path.verdict,
+        since: at(group.path.since),
+        down_before_move: group.path.down_before_move,
+        vantages: overview.observations.reports.iter().filter_map(sight).collect(),
+    })
+}
+
 fn agent(overview: &Overview, seen: &AgentSeen) -> AgentStatus {
     AgentStatus {
         version: seen.report.version.clone(),
@@ -113,6 +157,7 @@ fn agent(overview: &Overview, seen: &AgentSeen) -> AgentStatus {
         holding: seen.report.holding,
         vips_up: seen.report.vips_up,
         faults: seen.report.faults.clone(),
+        via: seen.report.via.clone(),
         age_ms: millis(overview.now.since(seen.received)),
     }
 }

@@ -1,6 +1,6 @@
 //! Operations.
 
-use coordinator_api::v1::{CallView, OperationState, OperationView, ReleaseView, StepView};
+use coordinator_api::v1::{CallView, OperationState, OperationView, ReleaseView, StepView, TrafficView};
 use coordinator_core::command::CallRecord;
 use coordinator_core::event::{Event, EventBody};
 use coordinator_core::ids::BindingName;
@@ -34,6 +34,11 @@ pub(in crate::http) fn operation_view(group: &Group, operation: &Operation, now:
             proof,
         }),
         steps: operation.steps.iter().map(|step| step_view(operation, step)).collect(),
+        traffic: operation.traffic.map(|(time, outcome)| TrafficView {
+            at: at(time),
+            after_ms: millis(time.since(operation.started)),
+            outcome,
+        }),
     }
 }
 
