@@ -18,8 +18,8 @@ use std::path::Path;
 
 use story::Story;
 
-/// What the issue asks for at least; a story that is lost is noticed.
-const STORIES: usize = 14;
+/// At least so many: a story that is lost is noticed.
+const STORIES: usize = 36;
 
 #[test]
 fn every_story_ends_as_it_is_told() {

@@ -115,6 +115,8 @@ pub(super) fn step(group: &mut Group, log: &mut Log, record: &RecordStep) -> Res
 /// Ends the running operation once every binding has moved, nobody else may hold the lease, and
 /// nobody has to be switched off first.
 fn complete(group: &mut Group, log: &mut Log) {
+    // The second never decides: no step is done while it is so. It is said once more, because this
+    // is where the waiting ends.
     if !group.unreleased.is_empty() || group.waits_for_fencing().is_some() {
         return;
     }

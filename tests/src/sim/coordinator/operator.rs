@@ -73,7 +73,8 @@ impl World {
             Wish::Set(body) => body,
             Wish::Move(request) => {
                 let now = c.clock.now(self.now);
-                match admit(&seen_by_decide(self.mutation, &c.state), &self.observations(node), now, &request) {
+                match admit(&seen_by_decide(self.mutation, &c.state), &self.observations(node), now, &request)
+                {
                     Ok(start) => CommandBody::StartOperation(start),
                     Err(_) => return,
                 }

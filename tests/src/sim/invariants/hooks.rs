@@ -6,8 +6,8 @@ use coordinator_core::command::{Command, CommandBody, StepOutcome};
 use coordinator_core::ids::Token;
 
 use super::{
-    Outcome, acknowledged_survive, cloud_fencing, committed_first, converges, flap_budget, gated_writes, healthy_stays, one_vip_holder,
-    operators_respected, replicas_agree, tokens_rise,
+    Outcome, acknowledged_survive, cloud_fencing, committed_first, converges, flap_budget, gated_writes,
+    healthy_stays, one_vip_holder, operators_respected, replicas_agree, tokens_rise,
 };
 use crate::sim::cloud::{Resource, ResourceIx};
 use crate::sim::event::{Entry, NodeIx};

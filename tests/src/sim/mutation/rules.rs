@@ -83,7 +83,8 @@ pub(crate) fn unproved(mutation: Option<Mutation>, state: &State, actions: &[Act
             Some(Mutation::SkipWait) => (*token, ReleaseProof::Expired),
             Some(Mutation::AcceptOldRelease) => {
                 let ended = &state.groups.get(group)?.ended;
-                let earlier = ended.iter().find(|o| o.from.as_ref() == Some(appliance) && o.released.is_some());
+                let earlier =
+                    ended.iter().find(|o| o.from.as_ref() == Some(appliance) && o.released.is_some());
                 (earlier?.id.token(), ReleaseProof::Confirmed)
             }
             _ => return None,
