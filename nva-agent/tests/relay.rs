@@ -71,13 +71,13 @@ async fn a_dead_way_costs_nothing_while_a_peer_relays_and_is_used_again_once_it_
         assert_eq!(a.holding(), Some(Token(5)), "after {:?}", cut.elapsed());
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     }
-    let (_, newest) = a.coordinator.newest().unwrap();
-    assert_eq!(newest.via.as_ref(), Some(&b.name));
-    let contact = a.handle.coordinators().remove(&a.coordinator.node).unwrap();
-    assert!(
-        contact.reachable && contact.via == Some(b.name.clone()) && contact.error.is_some(),
-        "{contact:?}"
-    );
+    // A single report may fail on a busy machine, and is repeated at once.
+    a.coordinator.hears("a relayed report", |report| report.via.as_ref() == Some(&b.name)).await;
+    eventually("the coordinator counts as reached", || {
+        let contact = a.handle.coordinators().remove(&a.coordinator.node).unwrap();
+        contact.reachable && contact.via.as_ref() == Some(&b.name) && contact.error.is_some()
+    })
+    .await;
 
     let cable = Cable::lay(address, direct).await;
     a.coordinator.hears("the own way again", |report| report.via.is_none()).await;

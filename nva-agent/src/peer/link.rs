@@ -20,8 +20,15 @@ use crate::standing::Standing;
 
 /// A ping that is not answered by then is a miss.
 const PING_LIMIT: Duration = Duration::from_millis(500);
-/// For TCP and two handshakes of TLS, one inside the other.
-const RELAY_CONNECT: Duration = Duration::from_millis(1_000);
+/// More patient than the clients of coordinators: each request has a limit of its own, and what a
+/// machine that is busy for a moment must not lose is the connection that is there. A connection
+/// through a peer is two handshakes, one inside the other.
+const CLIENT: ClientOptions = ClientOptions {
+    connect_timeout: Duration::from_millis(1_000),
+    keep_alive_interval: Duration::from_millis(250),
+    keep_alive_timeout: Duration::from_millis(500),
+    user_timeout: Duration::from_millis(750),
+};
 /// Addresses of one peer that are used; a group declares no more.
 const PATHS_PER_PEER: usize = 2;
 
@@ -45,14 +52,13 @@ impl Link {
         path: usize,
         address: SocketAddr,
     ) -> Result<Link, TlsError> {
-        let relay = ClientOptions { connect_timeout: RELAY_CONNECT, ..ClientOptions::default() };
         Ok(Link {
             peer: peer.clone(),
             path: u8::try_from(path).unwrap_or(u8::MAX),
             address,
             base_url: agent_url(&tls.identity().cluster_id, peer, address.port()),
-            client: tls.agent_client(peer, address, ClientOptions::default())?,
-            relay: tls.relayed_client(peer, address, relay)?,
+            client: tls.agent_client(peer, address, CLIENT)?,
+            relay: tls.relayed_client(peer, address, CLIENT)?,
             health: Mutex::default(),
         })
     }

@@ -18,7 +18,18 @@ use tokio::task::JoinHandle;
 use super::tls::{Authority, CLUSTER};
 use super::{FakeCoordinator, PATIENCE, options};
 
-pub(crate) const TTL: Duration = Duration::from_millis(1_500);
+pub(crate) const TTL: Duration = Duration::from_millis(2_000);
+
+/// For a machine that is busy with other tests: nothing here is about how fast a client gives up.
+pub(crate) const PATIENT: ClientOptions = ClientOptions {
+    connect_timeout: Duration::from_secs(5),
+    keep_alive_interval: Duration::from_secs(1),
+    keep_alive_timeout: Duration::from_secs(5),
+    user_timeout: Duration::from_secs(5),
+};
+
+/// Leases and clocks in them: one test at a time.
+pub(crate) static ALONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
 /// An agent that runs in this process, and the coordinator that it alone reports to.
 pub(crate) struct Member {
@@ -67,7 +78,7 @@ impl Member {
         listen: SocketAddr,
     ) -> Self {
         let node = coordinator.node;
-        let client = tls.peer_client(&[(node, dials.coordinator)].into(), ClientOptions::default()).unwrap();
+        let client = tls.peer_client(&[(node, dials.coordinator)].into(), PATIENT).unwrap();
         let base_url = node_url(CLUSTER, node, coordinator.address.port());
         let options = Options {
             appliance: ApplianceName::new(name).unwrap(),
