@@ -23,6 +23,7 @@ use super::replica::Shared;
 use super::{
     ProposeError, RaftTimings, Replica, Role, StorageHealth, StorageLevel, TransferError, leadership,
 };
+use crate::raft::wal::ROOM;
 
 /// The storage of every other member; `None` for one that has not answered lately.
 pub(super) type Peers = BTreeMap<NodeId, Option<PeerStorage>>;
@@ -43,6 +44,10 @@ impl RaftTimings {
         self.heartbeat * 4
     }
 }
+
+/// A disk must have been full for so long before a leader acts on it. The followers' disks may have
+/// filled up in the same moment, and they are heard of a little later.
+const SETTLED: Duration = Duration::from_secs(1);
 
 /// How bad a disk may be for a change of `actor`.
 fn worst_for(actor: &Actor) -> StorageLevel {
@@ -71,8 +76,9 @@ pub(super) fn admit(actor: &Actor, own: &StorageHealth, peers: &Peers) -> Result
     }
     let named: Vec<_> = short.iter().map(|(id, _)| id.to_string()).collect();
     Err(full(&format!(
-        "the disks of too many coordinators are full, among them node {}",
-        named.join(", node ")
+        "the disks of too many coordinators are full (node {}); each needs {} MiB of room. Free some space there",
+        named.join(", node "),
+        ROOM >> 20
     )))
 }
 
@@ -90,6 +96,7 @@ pub(super) async fn watch_over(
 ) {
     let mut told = Told::Nothing;
     let mut not_before = Instant::now();
+    let mut sound_at = Instant::now();
     loop {
         tokio::select! {
             biased;
@@ -103,9 +110,11 @@ pub(super) async fn watch_over(
         absent.send_if_modified(|absent| std::mem::replace(absent, blocked) != blocked);
         let Some(detail) = health.detail() else {
             told = Told::Nothing;
+            sound_at = Instant::now();
             continue;
         };
-        if blocked || Instant::now() < not_before || !leads(&replica) {
+        let settled = hung || sound_at.elapsed() >= SETTLED;
+        if blocked || !settled || Instant::now() < not_before || !leads(&replica) {
             continue;
         }
         let to = able_to_lead(&replica.peers(), hung.then(|| replica.waited_for_disk()));

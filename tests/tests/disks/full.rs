@@ -9,7 +9,7 @@ use coordinator_api::v1::GroupStatus;
 use coordinator_core::observe::Verdict;
 use tests::cluster::{Cluster, free_ports};
 use tests::groups;
-use tests::privileged::{say, skip_unless_privileged};
+use tests::privileged::{go_first, say, skip_unless_privileged};
 use tests::tiny_disk::TinyDisk;
 use tests::wait::{self, PATIENCE, is};
 
@@ -34,6 +34,7 @@ async fn full_disks_refuse_changes_decisions_go_on_and_nothing_is_lost() -> Resu
     }
     let port = free_ports(1)?[0];
     let groups = groups::unwatched(GROUP, 0) + &port_watched(port);
+    go_first()?;
     let mut cluster = Cluster::on_loopback(&groups)?;
     let mut disks = mount(&cluster)?;
     let outcome = all_full(&mut cluster, &mut disks, port).await;
@@ -46,6 +47,7 @@ async fn a_leader_with_a_full_disk_hands_leadership_over() -> Result<()> {
     if skip_unless_privileged("a_leader_with_a_full_disk_hands_leadership_over")? {
         return Ok(());
     }
+    go_first()?;
     let mut cluster = Cluster::on_loopback(&groups::unwatched(GROUP, 0))?;
     let mut disks = mount(&cluster)?;
     let outcome = leader_full(&mut cluster, &mut disks).await;

@@ -6,7 +6,7 @@ use anyhow::{Result, ensure};
 use tests::cluster::Cluster;
 use tests::groups;
 use tests::loop_disk::LoopDisk;
-use tests::privileged::{say, skip_unless_privileged};
+use tests::privileged::{go_first, say, skip_unless_privileged};
 use tests::wait::{self, is};
 
 use crate::operator::{GROUP, Operator};
@@ -25,6 +25,7 @@ async fn a_leader_whose_disk_hangs_hands_leadership_over_and_comes_back() -> Res
         say(&format!("{NAME}: skipped, {why}"));
         return Ok(());
     }
+    go_first()?;
     let mut cluster = Cluster::on_loopback(&groups::unwatched(GROUP, 0))?;
     let ids = cluster.node_ids();
     let mut disks: Vec<_> = ids

@@ -67,7 +67,15 @@ impl Operator {
     /// Demands that the cluster still shows every acknowledged change. A node alone may not: while
     /// its disk is full it takes nothing in, and two of three are enough for an acknowledgement.
     pub(crate) async fn readable(&self) -> Result<()> {
-        let history = self.apis[0].cluster_history().await?;
+        let deadline = Instant::now() + PATIENCE;
+        let history = loop {
+            match self.apis[0].cluster_history().await {
+                Ok(history) => break history,
+                // A change of leader.
+                Err(error) => ensure!(Instant::now() < deadline, "the history cannot be read: {error:#}"),
+            }
+            sleep(RETRY).await;
+        };
         let lost = self.missing(&history);
         ensure!(lost.is_empty(), "{lost:?} are not in {history:?}");
         Ok(())

@@ -21,3 +21,4 @@ mod writer;
 
 pub use error::WalError;
 pub use log::{SEGMENT_SIZE, Wal};
+pub(super) use segment::ROOM;

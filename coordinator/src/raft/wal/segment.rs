@@ -15,7 +15,7 @@ use crate::raft::StorageHealth;
 use crate::raft::disk::{Disk, DiskFile};
 
 /// Below this operators' changes are refused. What is left is for failovers: thousands of them fit.
-const LOW: u64 = 96 << 20;
+pub(in crate::raft) const ROOM: u64 = 96 << 20;
 /// Below this the disk counts as full: room for the state store, a snapshot and the next segment.
 const FULL: u64 = 48 << 20;
 /// How often the free space is looked at: so often that what goes on writing to the disk, and is not
@@ -219,8 +219,8 @@ impl Supplier {
             format!("{place} has {left} MiB left; {} MiB are needed. Free some space", bytes >> 20)
         };
         match free {
-            _ if free < FULL => StorageHealth::Full { detail: needed(LOW) },
-            _ if free < LOW => StorageHealth::Low { detail: needed(LOW) },
+            _ if free < FULL => StorageHealth::Full { detail: needed(ROOM) },
+            _ if free < ROOM => StorageHealth::Low { detail: needed(ROOM) },
             _ => StorageHealth::Ok,
         }
     }
