@@ -7,6 +7,7 @@
 pub mod api;
 pub mod clock;
 pub mod cluster;
+pub mod cluster_sim;
 pub mod command;
 pub mod disk;
 pub mod groups;

@@ -21,7 +21,6 @@ use std::time::{Duration, Instant};
 use coordinator_core::event::Event;
 use coordinator_core::ids::GroupName;
 use coordinator_core::state::{Group, State};
-use sha2::{Digest as _, Sha256};
 
 use super::codec::{self, CodecError, StateMeta};
 use super::history::HistoryQuery;
@@ -119,10 +118,12 @@ impl Sum {
         self.0 = self.0.wrapping_sub(Self::of(key, value));
     }
 
+    /// A checksum, spread over 64 bits so that sums of several do not cancel out.
     fn of(key: &[u8], value: &[u8]) -> u64 {
-        let length = (key.len() as u64).to_le_bytes();
-        let hash = Sha256::new().chain_update(length).chain_update(key).chain_update(value).finalize();
-        hash.iter().take(8).fold(0, |sum, byte| sum << 8 | u64::from(*byte))
+        let length = crc32c::crc32c(&(key.len() as u64).to_le_bytes());
+        let crc = crc32c::crc32c_append(crc32c::crc32c_append(length, key), value);
+        let spread = (u64::from(crc) + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        (spread ^ (spread >> 29)).wrapping_mul(0xbf58_476d_1ce4_e5b9)
     }
 
     fn bytes(self) -> [u8; 8] {

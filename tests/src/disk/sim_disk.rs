@@ -87,6 +87,11 @@ impl SimDisk {
         self.lock().fault = fault;
     }
 
+    /// What is wrong with it.
+    pub fn fault(&self) -> Option<Fault> {
+        self.lock().fault
+    }
+
     /// How long the sync of a batch takes, asked for each.
     pub fn set_pace(&self, pace: impl FnMut() -> Duration + Send + 'static) {
         self.lock().pace = Box::new(pace);

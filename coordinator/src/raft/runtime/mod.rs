@@ -1,7 +1,10 @@
 //! What openraft runs on: Tokio, with a source of randomness that a simulation can seed.
 //!
-//! openraft draws election timeouts from its runtime. Nothing else in it is random: its selects
-//! are polled in order, and it iterates over ordered maps.
+//! openraft draws election timeouts from its runtime, and Tokio's watch channel draws the order in
+//! which it wakes. Nothing else is random: openraft's selects are polled in order, and it iterates
+//! over ordered maps.
+
+mod watch;
 
 use std::cell::RefCell;
 use std::convert::Infallible;
@@ -17,10 +20,14 @@ thread_local! {
     static SEEDED: RefCell<Option<StdRng>> = const { RefCell::new(None) };
 }
 
-/// From now on, election timeouts of replicas on this thread follow from `seed`, in the order in
-/// which they are drawn. `None` goes back to the system's randomness.
+/// From now on, what is by chance in the replicas on this thread follows from `seed`, in the order in
+/// which it is drawn. `None` goes back to the system's randomness.
 pub fn seed_this_thread(seed: Option<u64>) {
     SEEDED.set(seed.map(StdRng::seed_from_u64));
+}
+
+fn is_seeded() -> bool {
+    SEEDED.with_borrow(Option::is_some)
 }
 
 /// The thread's seeded generator, or the system's where there is none.
@@ -64,7 +71,7 @@ impl AsyncRuntime for Runtime {
     type Timeout<R, T: Future<Output = R> + OptionalSend> = <TokioRuntime as AsyncRuntime>::Timeout<R, T>;
     type ThreadLocalRng = Chance;
     type Mpsc = <TokioRuntime as AsyncRuntime>::Mpsc;
-    type Watch = <TokioRuntime as AsyncRuntime>::Watch;
+    type Watch = watch::InOrder;
     type Oneshot = <TokioRuntime as AsyncRuntime>::Oneshot;
     type Mutex<T: OptionalSend + 'static> = <TokioRuntime as AsyncRuntime>::Mutex<T>;
 
