@@ -43,30 +43,30 @@ fn a_violation_says_how_to_see_it_again() {
     assert!(text.ends_with(command), "{text}");
 }
 
-/// `cluster-sim --seconds 20 --mutation NAME` finds these seeds again after a change.
+/// How many seeds a mistake may take.
+const TRIES: u64 = 12;
+
 #[test]
 fn every_deliberate_mistake_is_found() {
     for mutation in Mutation::ALL {
-        let (seed, invariants) = first_shown(mutation);
-        let outcome = ran(seed, 20, Some(mutation));
-        let broken = outcome.violation.as_ref().map(|violation| violation.invariant);
-        assert!(
-            broken.is_some_and(|broken| invariants.contains(&broken)),
-            "{mutation}, seed {seed}: {outcome}"
-        );
+        let (first, invariants) = shown(mutation);
+        let found = (first..first + TRIES).find_map(|seed| ran(seed, 20, Some(mutation)).violation);
+        let broken = found.as_ref().map(|violation| violation.invariant);
+        assert!(broken.is_some_and(|broken| invariants.contains(&broken)), "{mutation}: {found:?}");
     }
 }
 
-/// The first seed that shows it, and by which invariants it may show.
-fn first_shown(mutation: Mutation) -> (u64, &'static [&'static str]) {
+/// A seed that shows it, or one shortly before, and by which invariants it may show. After a change
+/// `cluster-sim --seconds 20 --mutation NAME` finds the seed again.
+fn shown(mutation: Mutation) -> (u64, &'static [&'static str]) {
     match mutation {
         Mutation::AckBeforeSync => (0, &["acknowledged-survive", "replicas-agree", "starts"]),
         Mutation::ForgetVote => {
-            (0, &["one-leader-per-term", "acknowledged-survive", "quorum-before-election"])
+            (0, &["one-leader-per-term", "acknowledged-survive", "replicas-agree", "quorum-before-election"])
         }
         Mutation::VoteTwice => (0, &["one-leader-per-term"]),
-        Mutation::ApplyOutOfOrder => (0, &["replicas-agree"]),
-        Mutation::ReadWithoutQuorum => (2, &["reads-are-fresh"]),
-        Mutation::CountLostHeartbeats => (5, &["quorum-before-election", "reads-are-fresh"]),
+        Mutation::ApplyOutOfOrder => (0, &["replicas-agree", "acknowledged-survive"]),
+        Mutation::ReadWithoutQuorum => (0, &["reads-are-fresh"]),
+        Mutation::CountLostHeartbeats => (0, &["quorum-before-election", "reads-are-fresh"]),
     }
 }

@@ -9,6 +9,7 @@ use axum::http::Request;
 use coordinator::raft::codec::{self, AppendHead, AppendReply, BallotReply, BallotRequest};
 use coordinator::raft::transport::{PeerReply, PeerRequest, Transport, TransportError};
 use coordinator::raft::types::{TypeConfig, log_id};
+use coordinator::raft::{StorageLevel, StorageReport};
 use coordinator_api::tls::PeerIdentity;
 use coordinator_core::ids::NodeId;
 use futures::FutureExt as _;
@@ -156,7 +157,9 @@ fn is_heartbeat(request: &PeerRequest) -> bool {
 }
 
 fn success() -> Result<PeerReply, TransportError> {
-    let body = codec::encode(&AppendReply::from(AppendEntriesResponse::Success)).map_err(failed)?;
+    let storage = StorageReport { level: StorageLevel::Ok, wrote_ms_ago: 0 };
+    let outcome = AppendEntriesResponse::<TypeConfig>::Success.into();
+    let body = codec::encode(&AppendReply { outcome, storage }).map_err(failed)?;
     Ok(PeerReply { status: 200, body })
 }
 
