@@ -49,9 +49,11 @@ type Stored = (TokenStore, Result<(), StoreError>);
 /// A write under way.
 struct Writing {
     task: JoinHandle<Stored>,
+    /// The token that it stores, if it is for one.
+    token: Option<Token>,
     /// The promise that it stores or takes back, if it changes anything about it.
     promised: Option<Duration>,
-    /// It changes nothing else.
+    /// It changes neither the token nor the VIPs.
     promise_alone: bool,
 }
 
@@ -394,32 +396,33 @@ impl<E: Enforcer> Holder<E> {
             return;
         }
         let Some(mut store) = self.store.take() else { return };
-        let highest = self.token_wanted.unwrap_or(self.lease.highest());
+        // Another one may be wanted before this one is stored.
+        let token = self.token_wanted.take();
+        let highest = token.unwrap_or(self.lease.highest());
         let promised = self.promise_wanted.take();
         let task = tokio::task::spawn_blocking(move || {
             let promised = promised.unwrap_or(store.stored().promised());
             let result = store.store(highest, vips, promised, drops_since);
             (store, result)
         });
-        self.writing = Some(Writing { task, promised, promise_alone: same });
+        self.writing = Some(Writing { task, token, promised, promise_alone: same });
     }
 
     fn on_stored(&mut self, stored: Option<Stored>) {
         let writing = self.writing.take();
         let promised = writing.as_ref().and_then(|writing| writing.promised);
+        let wanted = writing.as_ref().and_then(|writing| writing.token);
         let promise_alone = writing.is_some_and(|writing| writing.promise_alone);
-        let (result, wanted) = match stored {
+        let result = match stored {
             Some((store, result)) => {
                 self.remembered = store.stored().vips.clone();
                 self.drops_since = store.stored().drops_since;
                 let highest = store.stored().highest;
                 self.store = Some(store);
-                (result.map(|()| highest).map_err(|error| describe(&error)), self.token_wanted.take())
+                result.map(|()| highest).map_err(|error| describe(&error))
             }
             // The writer panicked: it has no way to, and without its store nothing is accepted.
-            None => {
-                (Err("the state directory is lost; restart the agent".to_owned()), self.token_wanted.take())
-            }
+            None => Err("the state directory is lost; restart the agent".to_owned()),
         };
         let stored = result.is_ok();
         let effects = match result {
@@ -431,15 +434,20 @@ impl<E: Enforcer> Holder<E> {
                     Vec::new()
                 }
             }
+            // Nothing here rests on it: only the coordinators are told later that failsafe is
+            // given up. A healthy active is not moved for that.
+            Err(fault) if promise_alone && promised.is_none() => {
+                warn!(%fault, "that failsafe is given up could not be stored; it is tried again");
+                self.give_up_at = clock::now().plus(RETRY_AFTER);
+                Vec::new()
+            }
             Err(fault) => {
                 if self.store_fault.as_ref() != Some(&fault) {
                     error!(%fault, "the state could not be stored; no lease is taken");
                 }
                 self.store_fault = Some(fault);
                 if promise_alone {
-                    // What is held, or will be, does not rest on a promise to others, nor on what
-                    // is given up.
-                    self.give_up_at = clock::now().plus(RETRY_AFTER);
+                    // What is held, or will be, does not rest on a promise to others.
                     Vec::new()
                 } else {
                     self.not_before = clock::now().plus(RETRY_AFTER);

@@ -397,9 +397,30 @@ async fn failsafe_is_not_said_to_be_given_up_before_that_is_on_disk() {
     let in_the_way = bench.directory.path().join("agent.state.new");
     std::fs::create_dir(&in_the_way).unwrap();
     bench.declares(8, false, standby, &[]).await;
+    bench.until("has heard it", |s| s.group.as_ref().is_some_and(|g| g.revision == 8)).await;
+    bench.declares(8, false, Instruction::Standby { token: Token(4) }, &[]).await;
     let standing = bench.until("says what is wrong", |s| !s.faults.is_empty()).await;
     assert_eq!(standing.acknowledged, 5);
     std::fs::remove_dir(&in_the_way).unwrap();
     bench.until("has given failsafe up", |s| s.acknowledged == 8 && s.faults.is_empty()).await;
+    bench.stop().await;
+}
+
+#[tokio::test]
+async fn a_full_disk_does_not_make_a_healthy_active_faulty_when_its_declaration_changes() {
+    let mut bench = Bench::start(FakeInterfaces::default());
+    bench.grants(5, &["10.0.0.9"]).await;
+    bench.until("up", |s| s.vips_up && s.acknowledged == 1).await;
+    let in_the_way = bench.directory.path().join("agent.state.new");
+    std::fs::create_dir(&in_the_way).unwrap();
+    let ttl_ms = u64::try_from(TTL.as_millis()).unwrap();
+    for _ in 0..10 {
+        bench.declares(2, false, Instruction::Grant { token: Token(5), ttl_ms }, &["10.0.0.9"]).await;
+        tokio::time::sleep(TTL / 10).await;
+        let standing = bench.standing.borrow().clone();
+        assert_eq!((standing.vips_up, standing.faults, standing.acknowledged), (true, Vec::new(), 1));
+    }
+    std::fs::remove_dir(&in_the_way).unwrap();
+    bench.until("is told", |s| s.acknowledged == 2).await;
     bench.stop().await;
 }
