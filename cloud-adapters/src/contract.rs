@@ -6,7 +6,7 @@
 //! carries a valid ETag as long as nobody wrote in between. The claim is what makes it stale.
 //!
 //! An [`Adapter`] knows one cloud: it reads, plans (purely) and makes one conditional write.
-//! Everything that must hold for all of them is in [`move_binding`]: the order of steps, the gate
+//! Everything that must hold for all of them is in [`move_bindings`]: the order of steps, the gate
 //! before each write, the comparison of tokens, the bounds, and the reading back.
 
 mod backoff;
@@ -21,10 +21,11 @@ use std::collections::BTreeSet;
 
 use coordinator_core::ids::{ApplianceName, GroupName, Token};
 use coordinator_core::model::BindingSpec;
-use futures::future::BoxFuture;
+use futures::FutureExt;
+use futures::future::{BoxFuture, join_all};
 
 pub use backoff::Backoff;
-pub use driver::{inspect, move_binding, move_binding_at};
+pub use driver::{Report, entangled, inspect, move_binding, move_binding_at, move_bindings};
 pub use error::{AdapterError, Cause};
 pub use journal::{JOURNAL_CALLS, Journal};
 pub use locks::{ResourceLocks, Turn};
@@ -141,6 +142,16 @@ pub trait Adapter: Send + Sync {
         binding: &'a BindingSpec,
         journal: &'a Journal,
     ) -> BoxFuture<'a, Result<Actual, AdapterError>>;
+
+    /// Reads for several bindings, in their order. An adapter whose bindings share resources reads
+    /// each resource once; without more ado each binding is read by itself, side by side.
+    fn read_all<'a>(
+        &'a self,
+        asks: &'a [(&'a GroupName, &'a BindingSpec)],
+        journal: &'a Journal,
+    ) -> BoxFuture<'a, Vec<Result<Actual, AdapterError>>> {
+        join_all(asks.iter().map(|(group, binding)| self.read(group, binding, journal))).boxed()
+    }
 
     /// The writes that put `job.token` onto each resource that carries an older one or none, and
     /// change nothing else. Pure.

@@ -8,7 +8,7 @@ use coordinator_core::ids::AdapterName;
 use coordinator_core::model::{BindingKind, BindingSpec};
 
 use crate::azure::{AzureAdapter, AzureOptions, AzureSetupError};
-use crate::contract::{Adapter, AdapterError};
+use crate::contract::{Adapter, AdapterError, MoveJob, entangled};
 use crate::simulated::{SimulatedAdapter, SimulatedAdapterError};
 
 /// One configured connection to a cloud.
@@ -131,6 +131,23 @@ impl Adapters {
         self.by_name.get(name).cloned()
     }
 
+    /// Puts jobs together that may write the same resource, and so are moved together.
+    pub fn entangled(&self, jobs: Vec<MoveJob>) -> Vec<Vec<MoveJob>> {
+        let mut by_adapter: BTreeMap<Option<AdapterName>, Vec<MoveJob>> = BTreeMap::new();
+        for job in jobs {
+            let name = adapter_of(&job.binding.kind).filter(|name| self.by_name.contains_key(*name));
+            by_adapter.entry(name.cloned()).or_default().push(job);
+        }
+        let sets = by_adapter.into_iter().flat_map(|(name, jobs)| {
+            match name.and_then(|name| self.by_name.get(&name)) {
+                Some(adapter) => entangled(&**adapter, jobs),
+                // Each is alone with its error.
+                None => jobs.into_iter().map(|job| vec![job]).collect(),
+            }
+        });
+        sets.collect()
+    }
+
     /// The adapter that moves `binding`.
     ///
     /// # Errors
@@ -138,14 +155,9 @@ impl Adapters {
     /// the binding is a VIP, which its agent moves.
     pub fn for_binding(&self, binding: &BindingSpec) -> Result<Arc<dyn Adapter>, AdapterError> {
         let attempt = || format!("move {} `{}`", binding.kind.word(), binding.name);
-        let name = match &binding.kind {
-            BindingKind::PublicIp { adapter, .. } | BindingKind::Route { adapter, .. } => adapter,
-            BindingKind::Vip { .. } => {
-                return Err(AdapterError::permanent(
-                    attempt(),
-                    "a VIP is moved by nva-agent, not by an adapter",
-                ));
-            }
+        let Some(name) = adapter_of(&binding.kind) else {
+            let why = "a VIP is moved by nva-agent, not by an adapter";
+            return Err(AdapterError::permanent(attempt(), why));
         };
         self.by_name.get(name).cloned().ok_or_else(|| {
             let known: Vec<&str> = self.names().map(AdapterName::as_str).collect();
@@ -153,6 +165,13 @@ impl Adapters {
             let why = format!("no adapter `{name}` is configured on this coordinator (there is {known}): add it to its configuration");
             AdapterError::permanent(attempt(), why)
         })
+    }
+}
+
+fn adapter_of(kind: &BindingKind) -> Option<&AdapterName> {
+    match kind {
+        BindingKind::PublicIp { adapter, .. } | BindingKind::Route { adapter, .. } => Some(adapter),
+        BindingKind::Vip { .. } => None,
     }
 }
 

@@ -16,7 +16,9 @@ use super::reading::{Documents, ReadError};
 use super::resource_id::{AllowList, IdError, ResourceId, short_of_path};
 use super::route;
 use super::transport::{HttpTransport, Transport, TransportSetupError};
-use crate::contract::{Actual, Adapter, AdapterError, Change, Journal, MoveJob, ResourceLocks, ResourceSeen};
+use crate::contract::{
+    Actual, Adapter, AdapterError, Change, Journal, MoveJob, Power, ResourceLocks, ResourceSeen,
+};
 
 /// Why an Azure adapter could not be set up.
 #[derive(Debug, thiserror::Error)]
@@ -151,7 +153,7 @@ impl Declared<'_> {
     }
 
     /// What has to be read, as far as the declaration tells.
-    fn read(&self) -> BTreeSet<ResourceId> {
+    pub(super) fn read(&self) -> BTreeSet<ResourceId> {
         let mut all = self.written();
         if let Declared::PublicIp(declared) = self {
             all.insert(declared.public_ip.clone());
@@ -183,6 +185,10 @@ impl Adapter for AzureAdapter {
         &self.locks
     }
 
+    fn power(&self) -> Option<&dyn Power> {
+        Some(self)
+    }
+
     fn read<'a>(
         &'a self,
         group: &'a GroupName,
@@ -194,6 +200,14 @@ impl Adapter for AzureAdapter {
             all.pop().unwrap_or_else(|| Err(AdapterError::transient(attempt(binding), "nothing was read")))
         }
         .boxed()
+    }
+
+    fn read_all<'a>(
+        &'a self,
+        asks: &'a [(&'a GroupName, &'a BindingSpec)],
+        journal: &'a Journal,
+    ) -> BoxFuture<'a, Vec<Result<Actual, AdapterError>>> {
+        self.read_bindings(asks, journal).boxed()
     }
 
     fn plan_claim(&self, actual: &Actual, job: &MoveJob) -> Result<Vec<Change>, AdapterError> {

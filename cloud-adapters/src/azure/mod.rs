@@ -2,6 +2,8 @@
 //!
 //! - [`AzureAdapter`]: the contract in Azure's terms. `public_ip` and `route` read and plan,
 //!   purely, on whole documents; `reading` fetches each document once.
+//! - [`preflight`]: would a move work? `effective`: what Azure does with a NIC's traffic.
+//! - `power`: virtual machines are powered off.
 //! - [`arm`]: Azure Resource Manager over HTTP, long-running operations, errors by class.
 //! - [`identity`]: who the adapter is; a token is there before it is needed.
 //! - [`transport`]: one HTTP exchange; replaced in tests by a cloud in the same process.
@@ -12,8 +14,11 @@
 mod adapter;
 pub mod arm;
 mod documents;
+mod effective;
 pub mod identity;
 pub mod options;
+mod power;
+pub mod preflight;
 mod public_ip;
 mod reading;
 pub mod resource_id;
@@ -21,4 +26,5 @@ mod route;
 pub mod transport;
 
 pub use adapter::{AzureAdapter, AzureSetupError};
+pub use effective::EffectiveRoute;
 pub use options::AzureOptions;

@@ -141,11 +141,16 @@ pub struct Pace {
     pub read_timeout: Duration,
     /// How long ARM may take to accept one write. Default 30 s.
     pub write_timeout: Duration,
-    /// The first wait between two looks at an operation under way. Default 500 ms.
+    /// The shortest wait between two looks at one operation under way; it grows to a
+    /// sixteenth of the time that the operation has taken, so that what is lost by looking too
+    /// late stays small beside it. Default 500 ms.
     pub poll_first: Duration,
-    /// The longest, whatever `Retry-After` says: ARM's wish of ten seconds and more is meant for
-    /// scripts, and every second here is an outage. Default 2 s.
+    /// The longest. `Retry-After` of an accepted write is not waited for: ARM's ten seconds are
+    /// meant for scripts, and every second here is an outage. Default 2 s.
     pub poll_longest: Duration,
+    /// Looks a second of all operations under way together: as many reads as ARM gives back to a
+    /// subscription every second. Default 25.
+    pub polls_per_second: u32,
     /// How often a read is tried, the first time included. Default 4.
     pub read_attempts: u32,
     /// The first wait before a read is tried again. Default 100 ms, doubled up to 1 s.
@@ -162,6 +167,7 @@ impl Default for Pace {
             write_timeout: Duration::from_secs(30),
             poll_first: Duration::from_millis(500),
             poll_longest: Duration::from_secs(2),
+            polls_per_second: 25,
             read_attempts: 4,
             read_retry_first: Duration::from_millis(100),
             longest_throttle: Duration::from_secs(20),

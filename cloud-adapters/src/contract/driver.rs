@@ -1,5 +1,13 @@
-//! The one way to move a binding, and to look at one.
+//! The one way to move bindings, and to look at one.
+//!
+//! Bindings of one operation that share resources are moved together: what several of them want
+//! of one NIC or one route table becomes one write, because a cloud takes as long for one change
+//! as for ten, and refuses a second write while it is at work on the first.
 
+mod merge;
+mod progress;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::pin::pin;
 use std::time::Duration;
 
@@ -7,21 +15,16 @@ use coordinator_core::ids::GroupName;
 use coordinator_core::model::BindingSpec;
 use futures::future::{Either, join_all, select};
 
-use super::{
-    Actual, Adapter, AdapterError, Backoff, Change, Gate, Journal, MoveJob, Pace, Pointing, RealTime,
-};
+use super::{Actual, Adapter, AdapterError, Gate, Journal, MoveJob, Pace, Pointing, RealTime};
+use merge::{Merged, Overlay};
+use progress::Progress;
 
-/// Failures in a row that a move rides out before it gives up and leaves the next attempt to its
-/// caller. Five waits, from 50 ms doubled to at most 1 s, ride out a short burst of throttling.
-const TRANSIENT_IN_A_ROW: u32 = 5;
+/// What became of a job: told once for each, as soon as it is known, by its place in the list.
+pub type Report<'a> = &'a mut (dyn FnMut(usize, Result<(), AdapterError>) + Send);
 
-/// Fresh reads after a conflict. Each means that someone else wrote one of our resources within
-/// the time of one round, so a few are plausible and many are a fight that needs a person.
-const CONFLICTS: u32 = 8;
-
-/// Rounds that wrote something. A claim and a move take two; each conflict and each failure may
-/// cost one more. More than this means that writes are accepted and do not last.
-const WRITING_ROUNDS: u32 = 16;
+/// Jobs that rest, and would be due within this time, come along with one that is due: so that
+/// what can be one write does not become two.
+const SLACK: Duration = Duration::from_millis(100);
 
 /// Makes `job.binding` point at `job.to`, and reads it back to make sure.
 ///
@@ -34,6 +37,8 @@ const WRITING_ROUNDS: u32 = 16;
 /// - [`AdapterError::Transient`]: also when the deadline passed. Try again, see [`Backoff`].
 /// - [`AdapterError::Conflict`]: someone else keeps changing the same resources.
 /// - [`AdapterError::Permanent`]: denied, gone, or not possible as declared.
+///
+/// [`Backoff`]: super::Backoff
 pub async fn move_binding(
     adapter: &dyn Adapter,
     job: &MoveJob,
@@ -56,28 +61,47 @@ pub async fn move_binding_at(
     journal: &Journal,
     deadline: Duration,
 ) -> Result<(), AdapterError> {
-    let started = pace.now();
-    let work = async {
-        let _turn = adapter.locks().acquire(&adapter.resources(&job.binding)?).await;
-        Move { pace, adapter, job, gate, journal }.until_right().await
-    };
-    let result = match select(pin!(work), pace.sleep(deadline)).await {
-        Either::Left((result, _)) => result,
-        Either::Right(((), _)) => {
-            // The call under way is in no other record: its answer never came.
-            let took = pace.now().saturating_sub(started);
-            journal.record("(deadline)", format!("no end within {deadline:?}"), took);
-            Err(overdue(
-                format!("move {} `{}` to {}", job.binding.kind.word(), job.binding.name, job.to),
-                deadline,
-            ))
-        }
-    };
-    if let Err(error) = &result {
-        tracing::debug!(group = %job.group, binding = %job.binding.name, token = %job.token,
-            error = error.chain(), "a binding was not moved");
+    let mut result = None;
+    let mut report = |_, told| result = Some(told);
+    let jobs = vec![Progress::new(job)];
+    Moving { pace, adapter, gate, journal, jobs, report: &mut report }.within(deadline).await;
+    result.unwrap_or_else(|| Err(overdue(job, deadline)))
+}
+
+/// Moves several bindings together, each as [`move_binding`] would. One that fails keeps no other
+/// from being moved. Worth it for those that [`entangled`] puts together.
+pub async fn move_bindings(
+    adapter: &dyn Adapter,
+    jobs: &[MoveJob],
+    gate: &dyn Gate,
+    journal: &Journal,
+    deadline: Duration,
+    report: Report<'_>,
+) {
+    let pace = &RealTime::default();
+    let jobs = jobs.iter().map(Progress::new).collect();
+    Moving { pace, adapter, gate, journal, jobs, report }.within(deadline).await;
+}
+
+/// Puts jobs together that may write the same resource, directly or through others.
+pub fn entangled(adapter: &dyn Adapter, jobs: Vec<MoveJob>) -> Vec<Vec<MoveJob>> {
+    let mut sets: Vec<(BTreeSet<String>, Vec<MoveJob>)> = Vec::new();
+    for job in jobs {
+        // One that cannot be moved at all is alone with its error.
+        let mut resources = adapter.resources(&job.binding).unwrap_or_default();
+        let mut together = Vec::new();
+        sets.retain_mut(|(theirs, jobs)| {
+            let apart = theirs.is_disjoint(&resources);
+            if !apart {
+                resources.append(theirs);
+                together.append(jobs);
+            }
+            apart
+        });
+        together.push(job);
+        sets.push((resources, together));
     }
-    result
+    sets.into_iter().map(|(_, jobs)| jobs).collect()
 }
 
 /// Reads where a binding points, without changing anything.
@@ -93,130 +117,250 @@ pub async fn inspect(
 ) -> Result<Actual, AdapterError> {
     match tokio::time::timeout(deadline, adapter.read(group, binding, journal)).await {
         Ok(result) => result,
-        Err(_) => Err(overdue(format!("read {} `{}`", binding.kind.word(), binding.name), deadline)),
+        Err(_) => Err(late(format!("read {} `{}`", binding.kind.word(), binding.name), deadline)),
     }
 }
 
-fn overdue(attempt: String, deadline: Duration) -> AdapterError {
+fn overdue(job: &MoveJob, deadline: Duration) -> AdapterError {
+    late(format!("move {} `{}` to {}", job.binding.kind.word(), job.binding.name, job.to), deadline)
+}
+
+fn late(attempt: String, deadline: Duration) -> AdapterError {
     AdapterError::transient(attempt, format!("it took longer than {deadline:?}"))
 }
 
-struct Move<'a> {
+struct Moving<'a> {
     pace: &'a dyn Pace,
     adapter: &'a dyn Adapter,
-    job: &'a MoveJob,
     gate: &'a dyn Gate,
     journal: &'a Journal,
+    jobs: Vec<Progress<'a>>,
+    report: Report<'a>,
 }
 
-/// How one round went.
-enum Round {
-    /// It points where it must: nothing was written.
-    Right,
-    /// The cloud has not finished an earlier change.
-    Unsettled,
-    /// Something was written: read it back.
-    Wrote,
+/// A job of this round, with what was read for it.
+struct Seen {
+    at: usize,
+    actual: Actual,
 }
 
-impl Move<'_> {
-    async fn until_right(&self) -> Result<(), AdapterError> {
-        let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(1));
-        let (mut failures, mut conflicts, mut writing) = (0, 0, 0);
-        loop {
-            match self.round().await {
-                Ok(Round::Right) => return Ok(()),
-                Ok(Round::Unsettled) => self.rest(&mut backoff, None).await,
-                Ok(Round::Wrote) if writing < WRITING_ROUNDS => {
-                    writing += 1;
-                    failures = 0;
-                    backoff.reset();
-                }
-                Ok(Round::Wrote) => {
-                    let attempt = format!("keep `{}` at {}", self.job.binding.name, self.job.to);
-                    return Err(AdapterError::conflict(attempt, "each write was accepted, and none lasted"));
-                }
-                // The cloud is at work, on our own earlier change perhaps: only the deadline ends it.
-                Err(error @ AdapterError::Busy { .. }) => {
-                    tokio::time::sleep(backoff.next_wait(error.retry_after())).await;
-                }
-                Err(AdapterError::Conflict { .. }) if conflicts < CONFLICTS => conflicts += 1,
-                Err(error @ AdapterError::Transient { .. }) if failures < TRANSIENT_IN_A_ROW => {
-                    failures += 1;
-                    self.rest(&mut backoff, error.retry_after()).await;
-                }
-                Err(error) => return Err(error),
+impl Moving<'_> {
+    async fn within(mut self, deadline: Duration) {
+        let started = self.pace.now();
+        let late = self.pace.sleep(deadline);
+        let in_time = matches!(select(pin!(self.until_right()), late).await, Either::Left(_));
+        if !in_time {
+            // The call under way is in no other record: its answer never came.
+            let took = self.pace.now().saturating_sub(started);
+            self.journal.record("(deadline)", format!("no end within {deadline:?}"), took);
+            for at in 0..self.jobs.len() {
+                self.end(at, Err(overdue(self.jobs[at].job, deadline)));
             }
         }
     }
 
-    async fn rest(&self, backoff: &mut Backoff, retry_after: Option<Duration>) {
-        self.pace.sleep(backoff.next_wait_by(self.pace.chance(), retry_after)).await;
+    async fn until_right(&mut self) {
+        let mut resources = BTreeSet::new();
+        for at in 0..self.jobs.len() {
+            match self.adapter.resources(&self.jobs[at].job.binding) {
+                Ok(more) => resources.extend(more),
+                Err(error) => self.end(at, Err(error)),
+            }
+        }
+        let adapter = self.adapter;
+        let _turn = adapter.locks().acquire(&resources).await;
+        loop {
+            let waiting = self.jobs.iter().filter(|job| !job.ended);
+            let Some(earliest) = waiting.map(|job| job.rests_until).min() else { return };
+            let rest = earliest.saturating_sub(self.pace.now());
+            if !rest.is_zero() {
+                self.pace.sleep(rest).await;
+            }
+            let due = self.pace.now() + SLACK;
+            let due = |job: &Progress<'_>| !job.ended && job.rests_until <= due;
+            let due: Vec<usize> = (0..self.jobs.len()).filter(|at| due(&self.jobs[*at])).collect();
+            self.round(due).await;
+        }
     }
 
     /// One round: everything in it follows from one fresh read.
-    async fn round(&self) -> Result<Round, AdapterError> {
-        let actual = self.adapter.read(&self.job.group, &self.job.binding, self.journal).await?;
-        self.refuse_if_deposed(&actual)?;
+    async fn round(&mut self, due: Vec<usize>) {
+        let mut seen = self.read(due).await;
         // Claims do not wait for an earlier change to be finished: it may be the deposed leader's.
-        let claims = self.adapter.plan_claim(&actual, self.job)?;
-        if !claims.is_empty() {
-            return match self.write_claims(&claims).await {
+        let claimed = self.claim(&seen).await;
+        seen.retain(|seen| claimed.contains(&seen.at));
+        let unsettled = seen.iter().filter(|seen| !seen.actual.settled).map(|seen| seen.at);
+        self.rest_together(unsettled.collect());
+        seen.retain(|seen| seen.actual.settled);
+        self.change(&seen).await;
+    }
+
+    /// Reads for all jobs, and ends those that find themselves deposed.
+    async fn read(&mut self, due: Vec<usize>) -> Vec<Seen> {
+        let jobs: Vec<&MoveJob> = due.iter().map(|at| self.jobs[*at].job).collect();
+        let asks: Vec<_> = jobs.iter().map(|job| (&job.group, &job.binding)).collect();
+        let read = self.adapter.read_all(&asks, self.journal).await;
+        let mut seen = Vec::with_capacity(due.len());
+        for (at, result) in due.into_iter().zip(read) {
+            match result.and_then(|actual| refuse_if_deposed(self.jobs[at].job, &actual).map(|()| actual)) {
+                Ok(actual) => seen.push(Seen { at, actual }),
+                Err(error) => self.fail(at, error),
+            }
+        }
+        seen
+    }
+
+    /// Claims what is not claimed yet, all side by side: none rests on another. Returns the jobs
+    /// that had nothing left to claim.
+    async fn claim(&mut self, seen: &[Seen]) -> Vec<usize> {
+        let (mut merged, mut overlay) = (Merged::default(), Overlay::default());
+        let mut claimed = Vec::new();
+        for Seen { at, actual } in seen {
+            match self.adapter.plan_claim(&overlay.over(actual), self.jobs[*at].job) {
+                // Another job may be claiming for this one as well: then it waits for the next read.
+                Ok(claims) if claims.is_empty() => {
+                    if !merged.touches(actual) {
+                        claimed.push(*at);
+                    }
+                }
+                Ok(claims) => {
+                    for claim in claims {
+                        overlay.put(&claim, self.jobs[*at].job.token);
+                        merged.add(0, *at, claim);
+                    }
+                }
+                Err(error) => self.fail(*at, error),
+            }
+        }
+        let settled = |at: usize| seen.iter().any(|seen| seen.at == at && seen.actual.settled);
+        for (at, result) in write(self.adapter, self.gate, self.journal, &mut merged).await {
+            match result {
                 // Clouds refuse writes to what they are at work on. That is no failure, and takes
                 // longer than failures are ridden out for.
-                Err(AdapterError::Transient { .. }) if !actual.settled => Ok(Round::Unsettled),
-                claimed => claimed.map(|()| Round::Wrote),
-            };
+                Err(AdapterError::Transient { .. }) if !settled(at) => self.rest_together(vec![at]),
+                result => self.wrote(at, result),
+            }
         }
-        if !actual.settled {
-            return Ok(Round::Unsettled);
+        claimed
+    }
+
+    /// Plans and writes: each job's changes in their order, and what several jobs want of one
+    /// resource as one write.
+    async fn change(&mut self, seen: &[Seen]) {
+        let (mut merged, mut overlay) = (Merged::default(), Overlay::default());
+        for Seen { at, actual } in seen {
+            let job = self.jobs[*at].job;
+            match self.adapter.plan(&overlay.over(actual), job) {
+                Ok(changes) if !changes.is_empty() => {
+                    let mut layer = 0;
+                    for change in changes {
+                        // Written earlier than this change may be: the next round sees to it.
+                        let Some(place) = merged.place(&change.resource, layer) else { break };
+                        overlay.put(&change, job.token);
+                        merged.add(place, *at, change);
+                        layer = place + 1;
+                    }
+                }
+                Ok(_) if actual.pointing == Pointing::At(job.to.clone()) => self.end(*at, Ok(())),
+                Ok(_) => {
+                    let attempt = format!("move `{}` to {}", job.binding.name, job.to);
+                    let why = format!(
+                        "it points at {}, and no write is known that would change that",
+                        actual.pointing
+                    );
+                    self.end(*at, Err(AdapterError::permanent(attempt, why)));
+                }
+                Err(error) => self.fail(*at, error),
+            }
         }
-        let changes = self.adapter.plan(&actual, self.job)?;
-        if !changes.is_empty() {
-            self.write_all(&changes).await?;
-            return Ok(Round::Wrote);
-        }
-        if actual.pointing == Pointing::At(self.job.to.clone()) {
-            Ok(Round::Right)
-        } else {
-            let attempt = format!("move `{}` to {}", self.job.binding.name, self.job.to);
-            let why =
-                format!("it points at {}, and no write is known that would change that", actual.pointing);
-            Err(AdapterError::permanent(attempt, why))
+        for (at, result) in write(self.adapter, self.gate, self.journal, &mut merged).await {
+            self.wrote(at, result);
         }
     }
 
-    fn refuse_if_deposed(&self, actual: &Actual) -> Result<(), AdapterError> {
-        let MoveJob { group, token, .. } = self.job;
-        let newer = actual.resources.iter().find(|r| r.token.is_some_and(|found| found > *token));
-        match newer {
-            None => Ok(()),
-            Some(resource) => Err(AdapterError::Deposed(format!(
-                "{} carries token {} of group {group}, and this move has only {token}",
-                resource.id,
-                resource.token.unwrap_or_default(),
-            ))),
+    fn wrote(&mut self, at: usize, result: Result<(), AdapterError>) {
+        match result.map(|()| self.jobs[at].wrote()) {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => self.end(at, Err(error)),
+            Err(error) => self.fail(at, error),
         }
     }
 
-    /// All at once: none rests on another. Each is waited for, also when one has failed, so that
-    /// none is still on its way when the next round reads.
-    async fn write_claims(&self, claims: &[Change]) -> Result<(), AdapterError> {
-        let writes = claims.iter().map(|claim| self.write_all(std::slice::from_ref(claim)));
-        let mut failures: Vec<AdapterError> =
-            join_all(writes).await.into_iter().filter_map(Result::err).collect();
-        // Being deposed is final, whatever else went wrong.
-        let worst = failures.iter().position(AdapterError::is_deposed).unwrap_or_default();
-        if failures.is_empty() { Ok(()) } else { Err(failures.swap_remove(worst)) }
+    /// Lets a job try again if that may help, and ends it otherwise.
+    fn fail(&mut self, at: usize, error: AdapterError) {
+        if let Err(error) = self.jobs[at].failed(self.pace, error) {
+            self.end(at, Err(error));
+        }
     }
 
-    /// In order: a later change may rest on an earlier one.
-    async fn write_all(&self, changes: &[Change]) -> Result<(), AdapterError> {
-        for change in changes {
-            self.gate.confirm().await?;
-            self.adapter.write(change, self.journal).await?;
+    /// All until the same moment, so that they stay together.
+    fn rest_together(&mut self, jobs: Vec<usize>) {
+        let until = jobs.iter().map(|at| self.jobs[*at].next_rest(self.pace, None)).max();
+        for at in jobs {
+            if let Some(until) = until {
+                self.jobs[at].rests_until = until;
+            }
         }
-        Ok(())
+    }
+
+    fn end(&mut self, at: usize, result: Result<(), AdapterError>) {
+        let progress = &mut self.jobs[at];
+        if std::mem::replace(&mut progress.ended, true) {
+            return;
+        }
+        let job = progress.job;
+        if let Err(error) = &result {
+            tracing::debug!(group = %job.group, binding = %job.binding.name, token = %job.token,
+                error = error.chain(), "a binding was not moved");
+        }
+        (self.report)(at, result);
+    }
+}
+
+/// Writes layer after layer, each side by side. Every write is waited for, also when one has
+/// failed, so that none is still on its way when the next round reads; what rests on a failed
+/// one is not written. Returns what became of each job that took part.
+async fn write(
+    adapter: &dyn Adapter,
+    gate: &dyn Gate,
+    journal: &Journal,
+    merged: &mut Merged,
+) -> Vec<(usize, Result<(), AdapterError>)> {
+    let mut results: BTreeMap<usize, Result<(), AdapterError>> =
+        merged.jobs().map(|at| (at, Ok(()))).collect();
+    for layer in merged.take_layers() {
+        let writes = layer.iter().map(|(change, _)| async {
+            gate.confirm().await?;
+            adapter.write(change, journal).await
+        });
+        let mut failed = false;
+        for ((_, jobs), result) in layer.iter().zip(join_all(writes).await) {
+            let Err(error) = result else { continue };
+            failed = true;
+            for at in jobs {
+                // Being deposed is final, whatever else went wrong.
+                let worse = results.get(at).is_none_or(|result| result.is_ok() || error.is_deposed());
+                if worse {
+                    results.insert(*at, Err(error.again()));
+                }
+            }
+        }
+        if failed {
+            break;
+        }
+    }
+    results.into_iter().collect()
+}
+
+fn refuse_if_deposed(job: &MoveJob, actual: &Actual) -> Result<(), AdapterError> {
+    let MoveJob { group, token, .. } = job;
+    match actual.resources.iter().find(|r| r.token.is_some_and(|found| found > *token)) {
+        None => Ok(()),
+        Some(resource) => Err(AdapterError::Deposed(format!(
+            "{} carries token {} of group {group}, and this move has only {token}",
+            resource.id,
+            resource.token.unwrap_or_default(),
+        ))),
     }
 }
 

@@ -92,6 +92,32 @@ impl AdapterError {
         }
     }
 
+    /// The same once more, for another binding that the same call was for. Its causes become one.
+    pub(crate) fn again(&self) -> AdapterError {
+        let because = || -> Cause {
+            let chain = self.chain();
+            let own = self.to_string();
+            chain.strip_prefix(&own).unwrap_or_default().trim_start_matches(": ").into()
+        };
+        match self {
+            AdapterError::Deposed(why) => AdapterError::Deposed(why.clone()),
+            AdapterError::Transient { attempt, retry_after, .. } => AdapterError::Transient {
+                attempt: attempt.clone(),
+                retry_after: *retry_after,
+                cause: because(),
+            },
+            AdapterError::Busy { attempt, retry_after, .. } => {
+                AdapterError::Busy { attempt: attempt.clone(), retry_after: *retry_after, cause: because() }
+            }
+            AdapterError::Conflict { attempt, .. } => {
+                AdapterError::Conflict { attempt: attempt.clone(), cause: because() }
+            }
+            AdapterError::Permanent { attempt, .. } => {
+                AdapterError::Permanent { attempt: attempt.clone(), cause: because() }
+            }
+        }
+    }
+
     /// What was attempted and every cause, joined by colons: for a record that holds one text.
     pub fn chain(&self) -> String {
         let mut text = self.to_string();
@@ -114,5 +140,6 @@ mod tests {
         let error = AdapterError::permanent("update route `default` in table `rt-hub`", "404 NotFound");
         assert_eq!(error.to_string(), "could not update route `default` in table `rt-hub`");
         assert_eq!(error.chain(), "could not update route `default` in table `rt-hub`: 404 NotFound");
+        assert_eq!(error.again().chain(), error.chain());
     }
 }

@@ -35,10 +35,22 @@ impl Journal {
 
     /// Takes all calls out.
     pub fn take(&self) -> Vec<CallRecord> {
-        let inner = std::mem::take(&mut *self.inner.lock().unwrap_or_else(PoisonError::into_inner));
-        let mut calls = inner.calls;
-        if inner.dropped > 0 {
-            let result = format!("{} more calls, not kept", inner.dropped);
+        std::mem::take(&mut *self.inner.lock().unwrap_or_else(PoisonError::into_inner)).told()
+    }
+
+    /// All calls so far; they stay. For bindings that are moved together: the calls are made for
+    /// each of them.
+    pub fn so_far(&self) -> Vec<CallRecord> {
+        let inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        Inner { calls: inner.calls.clone(), dropped: inner.dropped }.told()
+    }
+}
+
+impl Inner {
+    fn told(self) -> Vec<CallRecord> {
+        let mut calls = self.calls;
+        if self.dropped > 0 {
+            let result = format!("{} more calls, not kept", self.dropped);
             calls.push(CallRecord { call: "…".to_owned(), result, took: Duration::ZERO });
         }
         calls

@@ -3,6 +3,10 @@
 
 mod contract;
 mod identity;
+mod moves;
+mod power;
+mod preflight;
+mod served;
 mod stage;
 #[path = "../suite/mod.rs"]
 mod suite;

@@ -1,6 +1,7 @@
 //! One call of ARM.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, IF_MATCH};
@@ -31,6 +32,8 @@ pub struct ArmClient {
     pub(super) allow: AllowList,
     pub(super) throttle: Throttle,
     pub(super) breaker: Breaker,
+    /// Operations under way that are being looked at.
+    pub(super) watched: AtomicU32,
 }
 
 impl std::fmt::Debug for ArmClient {
@@ -50,8 +53,6 @@ pub struct Reply {
     pub(super) operation: Option<Url>,
     /// Where its result will be.
     pub(super) location: Option<Url>,
-    /// How long to wait before asking.
-    pub(super) retry_after: Option<Duration>,
 }
 
 /// One request, to be sent once or more.
@@ -73,7 +74,8 @@ impl ArmClient {
         allow: AllowList,
     ) -> Self {
         let (throttle, breaker) = (Throttle::default(), Breaker::default());
-        ArmClient { transport, tokens, base, pace, allow, throttle, breaker }
+        let watched = AtomicU32::new(0);
+        ArmClient { transport, tokens, base, pace, allow, throttle, breaker, watched }
     }
 
     /// Reads a resource of Microsoft.Network.
@@ -136,6 +138,24 @@ impl ArmClient {
         self.check_allowed(id)?;
         let mut url = self.url(&format!("{}/{action}", id.as_str()), api_version);
         url.query_pairs_mut().extend_pairs(query);
+        self.act(url, journal).await
+    }
+
+    /// Asks a resource something by `POST` that changes nothing, and waits for the answer.
+    ///
+    /// # Errors
+    /// As [`ArmClient::put`].
+    pub async fn ask(
+        &self,
+        id: &ResourceId,
+        question: &str,
+        api_version: &str,
+        journal: &Journal,
+    ) -> Result<Value, CallFailure> {
+        self.act(self.url(&format!("{}/{question}", id.as_str()), api_version), journal).await
+    }
+
+    async fn act(&self, url: Url, journal: &Journal) -> Result<Value, CallFailure> {
         let call =
             Call { method: Method::POST, url, if_match: None, body: None, timeout: self.pace.write_timeout };
         let accepted = self.call(&call, journal).await?;
@@ -265,7 +285,6 @@ impl ArmClient {
             body,
             operation: url("azure-asyncoperation"),
             location: url("location"),
-            retry_after: answer.retry_after(),
         })
     }
 

@@ -12,5 +12,6 @@ mod failure;
 mod operation;
 mod throttle;
 
+pub(in crate::azure) use client::NETWORK;
 pub use client::{ArmClient, Reply};
 pub use failure::{CallError, CallFailure, Class};

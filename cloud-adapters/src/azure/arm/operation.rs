@@ -7,6 +7,7 @@
 //! A leader that takes over does not have the URL, and does not need it: the resource is in the
 //! state `Updating` for exactly as long, and the driver waits for that to end before it plans.
 
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use reqwest::{Method, StatusCode, Url};
@@ -16,8 +17,9 @@ use tokio::time::Instant;
 use super::client::{ArmClient, Call, NETWORK, Refused, Reply, told};
 use super::failure::{CallError, CallFailure, Class};
 use crate::azure::documents::State;
+use crate::azure::options::Pace;
 use crate::azure::resource_id::{ResourceId, short_of_path};
-use crate::contract::{Backoff, Journal};
+use crate::contract::Journal;
 
 /// Looks in a row that may fail before it is left to the next round.
 const FAILED_LOOKS: u32 = 8;
@@ -30,30 +32,26 @@ impl ArmClient {
         resource: Option<&ResourceId>,
         journal: &Journal,
     ) -> Result<Value, CallFailure> {
-        let Reply { status, body, operation, location, retry_after } = accepted;
+        let Reply { status, body, operation, location } = accepted;
         if let Some(url) = operation {
-            return match self.watch(url, Look::Operation, retry_after, journal).await {
+            return match self.watch(url, Look::Operation, journal).await {
                 // ARM has forgotten the operation; the resource knows what became of it.
-                Err(failure) if failure.class == Class::Gone => {
-                    self.watch_resource(resource, retry_after, journal).await
-                }
+                Err(failure) if failure.class == Class::Gone => self.watch_resource(resource, journal).await,
                 // For the result of an action one more look is needed.
                 Ok(_) if resource.is_none() && location.is_some() => match location {
-                    Some(url) => self.watch(url, Look::Location, None, journal).await,
+                    Some(url) => self.watch(url, Look::Location, journal).await,
                     None => Ok(Value::Null),
                 },
                 ended => ended,
             };
         }
         match location.filter(|_| status != StatusCode::OK) {
-            Some(url) => match self.watch(url, Look::Location, retry_after, journal).await {
-                Err(failure) if failure.class == Class::Gone => {
-                    self.watch_resource(resource, retry_after, journal).await
-                }
+            Some(url) => match self.watch(url, Look::Location, journal).await {
+                Err(failure) if failure.class == Class::Gone => self.watch_resource(resource, journal).await,
                 ended => ended,
             },
             None if status == StatusCode::ACCEPTED || State::of(&body) == State::Updating => {
-                self.watch_resource(resource, retry_after, journal).await
+                self.watch_resource(resource, journal).await
             }
             None => Ok(body),
         }
@@ -62,13 +60,10 @@ impl ArmClient {
     async fn watch_resource(
         &self,
         resource: Option<&ResourceId>,
-        retry_after: Option<Duration>,
         journal: &Journal,
     ) -> Result<Value, CallFailure> {
         match resource {
-            Some(id) => {
-                self.watch(self.url(id.as_str(), NETWORK), Look::Resource, retry_after, journal).await
-            }
+            Some(id) => self.watch(self.url(id.as_str(), NETWORK), Look::Resource, journal).await,
             None => {
                 let why = "ARM accepted the request and does not say where its result will be";
                 Err(CallFailure::new(Class::Transient, CallError::Strange(why)))
@@ -77,26 +72,20 @@ impl ArmClient {
     }
 
     /// Looks again and again, for as long as the caller lets it.
-    async fn watch(
-        &self,
-        url: Url,
-        look: Look,
-        retry_after: Option<Duration>,
-        journal: &Journal,
-    ) -> Result<Value, CallFailure> {
+    async fn watch(&self, url: Url, look: Look, journal: &Journal) -> Result<Value, CallFailure> {
         let mut note = Note::new(short_of_path(url.path()), journal);
-        let mut backoff = Backoff::new(self.pace.poll_first, self.pace.poll_longest);
-        let (mut wish, mut failed) = (retry_after, 0);
+        let _watched = Watched::new(&self.watched);
+        let started = Instant::now();
+        let (mut wish, mut failed) = (None, 0);
         let mut call =
             Call { method: Method::GET, url, if_match: None, body: None, timeout: self.pace.read_timeout };
         loop {
-            tokio::time::sleep(backoff.next_wait(wish)).await;
+            tokio::time::sleep(self.until_next_look(started.elapsed(), wish.take())).await;
             let result = self.look_once(&call).await;
             note.looked(&result);
             match result {
                 Ok(reply) => {
                     failed = 0;
-                    wish = reply.retry_after;
                     match look.verdict(&reply) {
                         Verdict::Working => {
                             // ARM may move the place to look at.
@@ -121,6 +110,16 @@ impl ArmClient {
         }
     }
 
+    /// How long to wait before the next look at an operation that is that old. `wish` is what ARM
+    /// asked for when it refused a look.
+    fn until_next_look(&self, age: Duration, wish: Option<Duration>) -> Duration {
+        let Pace { poll_first, poll_longest, polls_per_second, .. } = self.pace;
+        let own = (age / 16).max(wish.unwrap_or_default()).min(poll_longest).max(poll_first);
+        // Together they must not use up what ARM lets a subscription read.
+        let all = self.watched.load(Ordering::Relaxed);
+        own.max(Duration::from_secs(1) * all / polls_per_second.max(1))
+    }
+
     /// Outside the journal, which has one line for all looks at one operation.
     async fn look_once(&self, call: &Call<'_>) -> Result<Reply, Refused> {
         match self.exchange(call).await {
@@ -130,6 +129,22 @@ impl ArmClient {
             },
             other => other,
         }
+    }
+}
+
+/// Counts an operation that is being looked at.
+struct Watched<'a>(&'a AtomicU32);
+
+impl<'a> Watched<'a> {
+    fn new(count: &'a AtomicU32) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Watched(count)
+    }
+}
+
+impl Drop for Watched<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

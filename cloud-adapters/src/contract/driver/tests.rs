@@ -10,7 +10,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 
 use super::*;
-use crate::contract::{ResourceLocks, ResourceSeen};
+use crate::contract::{Change, ResourceLocks, ResourceSeen};
 
 const LONG: Duration = Duration::from_secs(600);
 
@@ -173,4 +173,84 @@ async fn a_short_burst_of_failures_is_ridden_out_and_a_long_one_is_not() {
     let error = run(&Scripted::new(vec![busy()])).await.unwrap_err();
     assert_eq!(error.chain(), "could not read r: 503");
     assert!(started.elapsed() < Duration::from_secs(3), "the caller decides about the rest");
+}
+
+/// Each name is a resource; a job's binding names those that it needs, joined by `-`.
+struct Named(ResourceLocks);
+
+impl Adapter for Named {
+    fn resources(&self, binding: &BindingSpec) -> Result<BTreeSet<String>, AdapterError> {
+        match binding.name.as_str() {
+            "never" => Err(AdapterError::permanent("move it", "never")),
+            name => Ok(name.split('-').map(str::to_owned).collect()),
+        }
+    }
+
+    fn locks(&self) -> &ResourceLocks {
+        &self.0
+    }
+
+    fn read<'a>(&'a self, _: &'a GroupName, _: &'a BindingSpec, _: &'a Journal) -> BoxFuture<'a, Read> {
+        async { Err(AdapterError::transient("read", "nothing")) }.boxed()
+    }
+
+    fn plan_claim(&self, _: &Actual, _: &MoveJob) -> Result<Vec<Change>, AdapterError> {
+        Ok(Vec::new())
+    }
+
+    fn plan(&self, _: &Actual, _: &MoveJob) -> Result<Vec<Change>, AdapterError> {
+        Ok(Vec::new())
+    }
+
+    fn write<'a>(&'a self, _: &'a Change, _: &'a Journal) -> BoxFuture<'a, Result<(), AdapterError>> {
+        async { Ok(()) }.boxed()
+    }
+}
+
+#[test]
+fn what_shares_a_resource_with_any_other_is_moved_together() {
+    let jobs = ["a-b", "x", "c-d", "never", "b-c", "y-x"].map(|name| MoveJob {
+        group: "dmz".parse().unwrap(),
+        token: Token(10),
+        binding: BindingSpec {
+            name: name.parse().unwrap(),
+            kind: BindingKind::PublicIp {
+                adapter: "sim".parse().unwrap(),
+                resource: "pip".to_owned(),
+                targets: BTreeMap::new(),
+            },
+        },
+        to: "fw-b".parse().unwrap(),
+    });
+    let mut sets: Vec<Vec<String>> = entangled(&Named(ResourceLocks::default()), jobs.into())
+        .into_iter()
+        .map(|jobs| {
+            let mut names: Vec<String> = jobs.iter().map(|job| job.binding.name.to_string()).collect();
+            names.sort();
+            names
+        })
+        .collect();
+    sets.sort();
+    assert_eq!(sets, [vec!["a-b", "b-c", "c-d"], vec!["never"], vec!["x", "y-x"]]);
+}
+
+#[test]
+fn a_change_that_would_have_to_be_written_twice_waits_for_the_next_round() {
+    let change = |resource: &str, attempt: &str| Change { resource: resource.to_owned(), ..change(attempt) };
+    let mut merged = Merged::default();
+    assert_eq!(merged.place("a", 0), Some(0));
+    merged.add(0, 1, change("a", "detach 1"));
+    assert_eq!(merged.place("b", 1), Some(1));
+    merged.add(1, 1, change("b", "attach 1"));
+    merged.add(0, 2, change("a", "detach 2"));
+    assert_eq!(merged.place("b", 0), Some(1), "later than it must is as good");
+    assert_eq!(merged.place("a", 1), None, "it is written before that");
+    let layers = merged.take_layers();
+    let shown: Vec<Vec<(&str, &str, &[usize])>> = layers
+        .iter()
+        .map(|layer| layer.iter().map(|(c, jobs)| (&*c.resource, &*c.attempt, &**jobs)).collect())
+        .collect();
+    let first: (&str, &str, &[usize]) = ("a", "detach 1, and detach 2", &[1, 2]);
+    let second: (&str, &str, &[usize]) = ("b", "attach 1", &[1]);
+    assert_eq!(shown, [vec![first], vec![second]]);
 }

@@ -1,0 +1,417 @@
+//! Whole groups: 1 public IP with 3 tables, and 10 with 20, under every single fault and under
+//! many at once.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use cloud_adapters::azure::AzureAdapter;
+use cloud_adapters::contract::{AdapterError, Journal, MoveJob};
+use cloud_adapters::simulated::arm::FakeArm;
+use cloud_adapters::simulated::arm::documents::{Configuration, nic, public_ip, route_table};
+use cloud_adapters::simulated::arm::faults::{ArmFault, ArmFaults, Trigger};
+use cloud_adapters::simulated::faults::Spread;
+use cloud_adapters::{entangled, move_bindings};
+use coordinator_core::ids::{ApplianceName, Token};
+use coordinator_core::model::BindingSpec;
+use futures::future::join_all;
+use serde_json::Value;
+
+use crate::stage::{
+    self, GROUP, active, adapter, assert_never_two, everything_else, id, nic_id, public_ip_between,
+    route_binding, table_id,
+};
+use crate::suite::Open;
+
+/// What a group shares, and the cloud it is in.
+struct World {
+    arm: FakeArm,
+    bindings: Vec<BindingSpec>,
+    before: Value,
+}
+
+/// `ips` public IPs, of which the first half share a pair of NICs and the others have a pair each,
+/// and `tables` route tables with a route each, the first with two.
+fn world(ips: usize, tables: usize) -> World {
+    let arm = FakeArm::new();
+    let mut bindings = Vec::new();
+    let shared = ips / 2;
+    let pair_of = |ip: usize| if ip < shared { 0 } else { ip - shared + 1 };
+    for pair in 0..=ips - shared {
+        let mine: Vec<usize> = (0..ips).filter(|ip| pair_of(*ip) == pair).collect();
+        for (side, net) in [("a", 1), ("b", 2)] {
+            let names: Vec<String> = mine.iter().map(|ip| format!("config-{ip}")).collect();
+            let addresses: Vec<String> =
+                mine.iter().map(|ip| format!("10.{net}.{pair}.{}", 4 + ip)).collect();
+            let public: Vec<String> = mine.iter().map(|ip| id(&format!("pip-{ip}"))).collect();
+            let configurations: Vec<Configuration<'_>> = (0..mine.len())
+                .map(|at| Configuration {
+                    name: &names[at],
+                    address: &addresses[at],
+                    public_ip: (side == "a").then_some(public[at].as_str()),
+                })
+                .collect();
+            if !configurations.is_empty() {
+                let document = nic(GROUP, &format!("nic-{side}-{pair}"), &configurations);
+                for ip in &mine {
+                    let document = public_ip(GROUP, &format!("pip-{ip}"), &format!("203.0.113.{ip}"));
+                    arm.with(|cloud| {
+                        if cloud.document(&id(&format!("pip-{ip}"))).is_none() {
+                            cloud.add(document);
+                        }
+                    });
+                }
+                arm.with(|cloud| cloud.add(document));
+            }
+        }
+    }
+    for ip in 0..ips {
+        let target = |side: &str| {
+            let nic = nic_id(&format!("nic-{side}-{}", pair_of(ip)));
+            format!("{nic}/ipConfigurations/config-{ip}")
+        };
+        let targets = [("fw-a", target("a")), ("fw-b", target("b"))];
+        bindings.push(public_ip_between(&format!("web-{ip}"), &format!("pip-{ip}"), targets));
+    }
+    for table in 0..tables {
+        let name = format!("rt-{table}");
+        let routes = [
+            ("default", "0.0.0.0/0", "10.0.0.4"),
+            ("branch", "10.8.0.0/16", "10.0.0.4"),
+            ("other", "10.9.0.0/16", "10.0.0.9"),
+        ];
+        arm.with(|cloud| cloud.add(route_table(GROUP, &name, &routes)));
+        bindings.push(route_binding(&name, "default"));
+        if table == 0 {
+            bindings.push(route_binding(&name, "branch"));
+        }
+    }
+    let before = everything_else(&arm, &bindings.iter().collect::<Vec<_>>());
+    World { arm, bindings, before }
+}
+
+fn small() -> World {
+    world(1, 3)
+}
+
+fn large() -> World {
+    world(10, 20)
+}
+
+impl World {
+    fn jobs(&self, token: u64, to: &str) -> Vec<MoveJob> {
+        let job = |binding: &BindingSpec| MoveJob {
+            group: "dmz".parse().unwrap(),
+            token: Token(token),
+            binding: binding.clone(),
+            to: to.parse().unwrap(),
+        };
+        self.bindings.iter().map(job).collect()
+    }
+
+    /// One attempt by a new process, as the control loop makes it: what is entangled together,
+    /// everything else side by side. Gives what was not moved, and why.
+    async fn attempt(&self, jobs: Vec<MoveJob>, adapter: &AzureAdapter) -> Vec<(MoveJob, AdapterError)> {
+        let together = entangled(adapter, jobs);
+        let moves = together.into_iter().map(|jobs| async move {
+            let mut failed = Vec::new();
+            let journal = Journal::default();
+            let mut report = |at: usize, result: Result<(), AdapterError>| {
+                failed.extend(result.err().map(|error| (jobs[at].clone(), error)));
+            };
+            move_bindings(adapter, &jobs, &Open, &journal, Duration::from_secs(120), &mut report).await;
+            failed
+        });
+        join_all(moves).await.into_iter().flatten().collect()
+    }
+
+    /// Attempts until everything is moved, as the control loop does.
+    async fn insist(&self, token: u64, to: &str) {
+        let adapter = adapter(&self.arm);
+        let mut jobs = self.jobs(token, to);
+        for _ in 0..40 {
+            let failed = self.attempt(jobs, &adapter).await;
+            for (job, error) in &failed {
+                let passes = matches!(
+                    error,
+                    AdapterError::Transient { .. }
+                        | AdapterError::Busy { .. }
+                        | AdapterError::Conflict { .. }
+                );
+                assert!(passes, "{}: {}", job.binding.name, error.chain());
+            }
+            jobs = failed.into_iter().map(|(job, _)| job).collect();
+            if jobs.is_empty() {
+                return;
+            }
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        assert!(jobs.is_empty(), "not moved: {jobs:?}");
+    }
+
+    async fn settled(&self) {
+        let under_way = || self.arm.calls().iter().any(|call| call.result == "under way");
+        while under_way() {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+    }
+
+    #[track_caller]
+    fn assert_all_at(&self, fw: &str, how: &str) {
+        for binding in &self.bindings {
+            let at = active(&self.arm, binding);
+            assert_eq!(at.as_ref().map(ApplianceName::as_str), Some(fw), "{}, {how}", binding.name);
+        }
+        let after = everything_else(&self.arm, &self.bindings.iter().collect::<Vec<_>>());
+        assert!(after == self.before, "something else changed, {how}");
+        assert_never_two(&self.arm);
+    }
+
+    fn writes(&self) -> usize {
+        self.arm.calls().iter().filter(|call| call.call.starts_with("PUT")).count()
+    }
+}
+
+fn slow(faults: ArmFaults) -> ArmFaults {
+    ArmFaults {
+        latency: Spread::millis(20, 80),
+        provisioning: Spread::millis(2_000, 9_000),
+        tagging: Spread::millis(0, 900),
+        ..faults
+    }
+}
+
+/// Operations so short that few looks at them are needed: what is tried at every call is tried
+/// at fewer.
+fn brisk(faults: ArmFaults) -> ArmFaults {
+    ArmFaults {
+        latency: Spread::millis(5, 20),
+        provisioning: Spread::millis(200, 900),
+        tagging: Spread::millis(0, 100),
+        ..faults
+    }
+}
+
+const ON_ANY_CALL: [ArmFault; 9] = [
+    ArmFault::Throttle { retry_after: 3 },
+    ArmFault::Locked,
+    ArmFault::AnotherOperation,
+    ArmFault::NotProvisioned,
+    ArmFault::ServerError,
+    ArmFault::Unavailable,
+    ArmFault::LoseReply,
+    ArmFault::Drop,
+    ArmFault::ExpireToken,
+];
+const ON_WRITES: [ArmFault; 4] = [
+    ArmFault::ApplyLate(Duration::from_secs(4)),
+    ArmFault::FailOperation,
+    ArmFault::SlowOperation(Duration::from_secs(70)),
+    ArmFault::ChangedMeanwhile,
+];
+
+#[tokio::test(start_paused = true)]
+async fn what_several_bindings_want_of_one_resource_is_one_write() {
+    for (world, resources) in [(small(), 2 + 3), (large(), 12 + 20)] {
+        world.arm.set_faults(slow(ArmFaults::default()));
+        world.insist(10, "fw-b").await;
+        world.assert_all_at("fw-b", "without faults");
+        assert_eq!(world.writes(), 2 * resources, "a claim and a change each");
+        world.insist(10, "fw-b").await;
+        assert_eq!(world.writes(), 2 * resources, "the second run writes nothing");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_small_group_moves_under_every_single_fault() {
+    let (calls, writes) = {
+        let world = small();
+        world.arm.set_faults(brisk(ArmFaults::default()));
+        world.insist(10, "fw-b").await;
+        (world.arm.calls_arrived(), u64::try_from(world.writes()).unwrap())
+    };
+    // Three of the nine at each call, in turn: every fault meets every kind of call.
+    let any = (1..=calls).flat_map(|n| {
+        let mine = ON_ANY_CALL
+            .into_iter()
+            .enumerate()
+            .filter(move |(at, _)| (usize::try_from(n).unwrap() + at).is_multiple_of(3));
+        mine.map(move |(_, fault)| (Trigger::Number(n), fault))
+    });
+    let write = (1..=writes).flat_map(|n| ON_WRITES.map(|fault| (Trigger::Write(n), fault)));
+    for (trigger, fault) in any.chain(write) {
+        let world = small();
+        world.arm.set_faults(brisk(ArmFaults { single: vec![(trigger, fault)], ..ArmFaults::default() }));
+        world.insist(10, "fw-b").await;
+        world.settled().await;
+        world.assert_all_at("fw-b", &format!("{fault:?} at {trigger:?}"));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_large_group_moves_under_every_single_fault() {
+    let writes = 64;
+    let any = ON_ANY_CALL.into_iter().enumerate().flat_map(|(n, fault)| {
+        // Reads, claims, changes and looks at operations: all are hit in turn.
+        (0..2).map(move |k| (Trigger::Number(7 + 5 * u64::try_from(n).unwrap() + 97 * k), fault))
+    });
+    let write = (1..=writes).step_by(7).zip(ON_WRITES.into_iter().cycle());
+    for (trigger, fault) in any.chain(write.map(|(n, fault)| (Trigger::Write(n), fault))) {
+        let world = large();
+        world.arm.set_faults(brisk(ArmFaults { single: vec![(trigger, fault)], ..ArmFaults::default() }));
+        world.insist(10, "fw-b").await;
+        world.settled().await;
+        world.assert_all_at("fw-b", &format!("{fault:?} at {trigger:?}"));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn groups_of_both_sizes_move_when_a_fifth_of_all_calls_fail() {
+    for seed in 0..8 {
+        for world in [small(), large()] {
+            world.arm.set_faults(slow(ArmFaults {
+                seed,
+                throttle: 0.07,
+                error: 0.07,
+                lose_reply: 0.06,
+                ..ArmFaults::default()
+            }));
+            world.insist(10, "fw-b").await;
+            world.settled().await;
+            world.assert_all_at("fw-b", &format!("seed {seed}"));
+        }
+    }
+}
+
+/// The coordinator dies at any call of the whole move, and another takes the operation over.
+#[tokio::test(start_paused = true)]
+async fn a_move_of_a_group_that_was_cut_anywhere_is_finished_by_the_next_leader() {
+    let calls = {
+        let world = small();
+        world.arm.set_faults(brisk(ArmFaults::default()));
+        world.insist(10, "fw-b").await;
+        world.arm.calls_arrived()
+    };
+    for number in 1..=calls {
+        for to in ["fw-b", "fw-a"] {
+            let world = small();
+            world.arm.set_faults(brisk(ArmFaults { silent_from: Some(number), ..ArmFaults::default() }));
+            let first = adapter(&world.arm);
+            let cut = async {
+                while world.arm.calls_arrived() < number {
+                    tokio::time::sleep(Duration::from_millis(2)).await;
+                }
+                tokio::time::sleep(Duration::from_millis(60)).await;
+            };
+            tokio::select! {
+                _ = world.attempt(world.jobs(10, "fw-b"), &first) => {}
+                () = cut => {}
+            }
+            world.arm.set_faults(brisk(ArmFaults::default()));
+            world.insist(if to == "fw-a" { 11 } else { 10 }, to).await;
+            world.settled().await;
+            world.assert_all_at(to, &format!("cut at call {number}"));
+        }
+    }
+}
+
+/// Independent resources at once: the whole group takes about as long as its slowest binding.
+#[tokio::test(start_paused = true)]
+async fn a_group_takes_as_long_as_its_longest_chain_of_calls() {
+    for world in [small(), large()] {
+        let (call, tagging, change) = (100, 1_000, 15_000);
+        world.arm.set_faults(ArmFaults {
+            latency: Spread::millis(call, call),
+            provisioning: Spread::millis(change, change),
+            tagging: Spread::millis(tagging, tagging),
+            ..ArmFaults::default()
+        });
+        // A token, three reads side by side, the claims, reads, the detach, the attach, reads; and
+        // a look at each operation that finds it done.
+        let chain = 3 * call + (2 * call + tagging) + 2 * (2 * call + change);
+        let started = tokio::time::Instant::now();
+        world.insist(10, "fw-b").await;
+        let took = started.elapsed();
+        world.assert_all_at("fw-b", "on time");
+        let ratio = took.as_secs_f64() / Duration::from_millis(chain).as_secs_f64();
+        assert!((1.0..=1.10).contains(&ratio), "{took:?} is {ratio} of the longest chain, {chain} ms");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_binding_that_cannot_be_moved_keeps_no_other_from_it() {
+    let mut world = large();
+    let lost = public_ip_between(
+        "web-0",
+        "pip-0",
+        [
+            ("fw-a", format!("{}/ipConfigurations/config-0", nic_id("nic-a-0"))),
+            ("fw-b", format!("{}/ipConfigurations/no-such", nic_id("nic-b-0"))),
+        ],
+    );
+    world.bindings[0] = lost;
+    let failed = world.attempt(world.jobs(10, "fw-b"), &adapter(&world.arm)).await;
+    let [(job, error)] = failed.as_slice() else { panic!("{failed:?}") };
+    assert_eq!(job.binding.name.as_str(), "web-0");
+    assert_eq!(
+        error.chain(),
+        "could not move public IP `pip-0` to fw-b: NIC `nic-b-0` has no IP configuration `no-such`"
+    );
+    for binding in &world.bindings[1..] {
+        assert_eq!(active(&world.arm, binding).unwrap().as_str(), "fw-b", "{}", binding.name);
+    }
+    assert_eq!(active(&world.arm, &world.bindings[0]).unwrap().as_str(), "fw-a", "it has not left either");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failed_state_is_ended_by_the_same_write() {
+    let world = small();
+    for failed in [nic_id("nic-b-1"), table_id("rt-1")] {
+        world.insist(10, "fw-b").await;
+        world.arm.with(|cloud| {
+            cloud.meddle(&failed, |document| {
+                document["properties"]["provisioningState"] = serde_json::json!("Failed");
+            });
+        });
+        let writes = world.writes();
+        world.insist(10, "fw-b").await;
+        assert_eq!(world.writes(), writes + 1);
+        let state = world
+            .arm
+            .with(|cloud| cloud.document(&failed).unwrap()["properties"]["provisioningState"].clone());
+        assert_eq!(state, "Succeeded");
+        world.assert_all_at("fw-b", "after the reset");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_outside_the_allow_list_is_touched() {
+    let arm = stage::dmz();
+    let mut options = stage::options("https://arm.test/");
+    options.allow = vec![nic_id("nic-a"), nic_id("nic-b")];
+    let narrow = Arc::new(AzureAdapter::with_transport(options, Arc::new(arm.clone())).unwrap());
+    let bindings =
+        vec![stage::public_ip_binding("web", "pip-web", "ipconfig1"), route_binding("rt-hub", "default")];
+    let world = World { arm, bindings, before: Value::Null };
+    let failed = world.attempt(world.jobs(10, "fw-b"), &narrow).await;
+    let [(job, error)] = failed.as_slice() else { panic!("{failed:?}") };
+    assert_eq!(job.binding.name.as_str(), "rt-hub-default");
+    assert!(error.chain().contains("is not on the adapter's allow-list"), "{}", error.chain());
+    let calls = world.arm.calls();
+    assert!(calls.iter().all(|call| !call.call.contains("routeTables")), "{calls:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_missing_permission_is_named() {
+    let world = small();
+    world.arm.with(|cloud| cloud.deny("Microsoft.Network/routeTables/write"));
+    let failed = world.attempt(world.jobs(10, "fw-b"), &adapter(&world.arm)).await;
+    assert_eq!(failed.len(), 4, "three tables, one of them with two routes");
+    for (_, error) in failed {
+        assert!(
+            error.chain().contains("the identity lacks the permission Microsoft.Network/routeTables/write"),
+            "{}",
+            error.chain()
+        );
+    }
+    assert_eq!(active(&world.arm, &world.bindings[0]).unwrap().as_str(), "fw-b");
+}

@@ -1,0 +1,127 @@
+//! Bindings that share resources of a cloud, moved together and recorded one by one.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use cloud_adapters::contract::{AdapterError, Gate, Journal, MoveJob};
+use cloud_adapters::{Adapters, Backoff, move_bindings};
+use coordinator_core::command::{CommandBody, RecordStep, StepOutcome};
+use coordinator_core::ids::OperationId;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+use tracing::{info, warn};
+
+use super::ReplicaGate;
+use crate::control_loop::propose::{ProposeFailed, Proposer};
+
+/// How long one attempt may take, all calls together. A cloud NIC update takes tens of seconds.
+const ATTEMPT: Duration = Duration::from_secs(120);
+
+/// What became of one of the jobs, and when.
+type Told = (usize, Result<(), AdapterError>, Instant);
+
+/// Tries until all are done and recorded, or until the task is dropped.
+pub(super) async fn carry_out(
+    adapters: Arc<Adapters>,
+    proposer: Proposer,
+    operation: OperationId,
+    mut jobs: Vec<MoveJob>,
+) {
+    let gate = ReplicaGate::new(proposer.replica().clone());
+    let mut backoff = Backoff::default();
+    loop {
+        let journal = Journal::default();
+        let started = Instant::now();
+        let (tell, told) = mpsc::channel(jobs.len().max(1));
+        let attempt = attempt(&adapters, &jobs, &gate, &journal, tell);
+        let recording = Recording { proposer: &proposer, operation, jobs: &jobs, journal: &journal, started };
+        // Recorded as they come: one that the cloud is slow with keeps no other waiting.
+        let ((), (left, wait)) = tokio::join!(attempt, recording.all(told));
+        if left.is_empty() {
+            return;
+        }
+        // Trying again is idempotent: the binding is read, found right, and recorded.
+        jobs = left.into_iter().filter_map(|at| jobs.get(at).cloned()).collect();
+        tokio::time::sleep(backoff.next_wait(wait)).await;
+    }
+}
+
+async fn attempt(
+    adapters: &Adapters,
+    jobs: &[MoveJob],
+    gate: &dyn Gate,
+    journal: &Journal,
+    tell: mpsc::Sender<Told>,
+) {
+    // There is room for one message of each job, and each is told once.
+    let mut report = |at, result| drop(tell.try_send((at, result, Instant::now())));
+    let Some(first) = jobs.first() else { return };
+    match adapters.for_binding(&first.binding) {
+        Ok(adapter) => move_bindings(&*adapter, jobs, gate, journal, ATTEMPT, &mut report).await,
+        Err(_) => {
+            for (at, job) in jobs.iter().enumerate() {
+                report(at, adapters.for_binding(&job.binding).map(|_| ()));
+            }
+        }
+    }
+}
+
+struct Recording<'a> {
+    proposer: &'a Proposer,
+    operation: OperationId,
+    jobs: &'a [MoveJob],
+    journal: &'a Journal,
+    started: Instant,
+}
+
+impl Recording<'_> {
+    /// Records what is told. Gives those that are not done, and how long the cloud asks to wait.
+    async fn all(&self, mut told: mpsc::Receiver<Told>) -> (Vec<usize>, Option<Duration>) {
+        let (mut left, mut wait) = (Vec::new(), None);
+        while let Some((at, result, when)) = told.recv().await {
+            let Some(job) = self.jobs.get(at) else { continue };
+            wait = wait.max(result.as_ref().err().and_then(AdapterError::retry_after));
+            if !self.one(job, result, when).await {
+                left.push(at);
+            }
+        }
+        (left, wait)
+    }
+
+    /// Records the outcome of one attempt; whether the binding is done, and known to be.
+    async fn one(&self, job: &MoveJob, result: Result<(), AdapterError>, when: Instant) -> bool {
+        let (operation, binding) = (self.operation, &job.binding.name);
+        let took = when - self.started;
+        let outcome = match result {
+            Ok(()) => {
+                info!(group = %job.group, %operation, %binding, to = %job.to, took_ms = took.as_millis(), "binding moved");
+                StepOutcome::Done
+            }
+            Err(error) if error.is_deposed() => {
+                // Nothing to record: the newer leader writes the history from here.
+                warn!(group = %job.group, %operation, %binding, %error, "stopped acting");
+                return false;
+            }
+            Err(error) => {
+                let error = error.chain();
+                warn!(group = %job.group, %operation, %binding, error, "binding not moved yet");
+                StepOutcome::Failed { error }
+            }
+        };
+        let done = outcome == StepOutcome::Done;
+        let record = CommandBody::RecordStep(RecordStep {
+            group: job.group.clone(),
+            operation,
+            binding: binding.clone(),
+            outcome,
+            calls: self.journal.so_far(),
+            took,
+        });
+        match self.proposer.propose(record).await {
+            Ok(_) => done,
+            // Superseded or already done: the state says so, and the task is about to be dropped.
+            Err(ProposeFailed::Rejected(_)) => done,
+            Err(_) => false,
+        }
+    }
+}
