@@ -6,7 +6,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::http::Request;
-use coordinator::raft::codec::{self, AppendHead, AppendReply, BallotReply, BallotRequest};
+use coordinator::raft::codec::{self, AppendHead, AppendReply, BallotReply, BallotRequest, Hello};
 use coordinator::raft::transport::{PeerReply, PeerRequest, Transport, TransportError};
 use coordinator::raft::types::{TypeConfig, log_id};
 use coordinator::raft::{StorageLevel, StorageReport};
@@ -21,6 +21,12 @@ use tower::ServiceExt as _;
 
 use super::Mutation;
 use super::world::World;
+
+/// By then the cluster is formed, and has a history.
+const FORMED: Duration = Duration::from_secs(1);
+
+/// Within a heartbeat's interval.
+const SOON: Duration = Duration::from_millis(15);
 
 /// One life of a node's way to the others.
 pub(super) struct Wire {
@@ -70,10 +76,19 @@ impl Transport for Wire {
     fn post(&self, request: PeerRequest) -> BoxFuture<'_, Result<PeerReply, TransportError>> {
         async move {
             let (deadline, heartbeat) = (request.deadline, is_heartbeat(&request));
+            // A peer that is silent is asked whether it is there before a heartbeat is sent.
+            let asked = request.path == "/raft/hello" && self.world.now() > FORMED;
+            let counts_lost = self.world.mutated(Mutation::CountLostHeartbeats);
+            // openraft gives a heartbeat up after its interval.
+            let deadline = if counts_lost && (heartbeat || asked) { deadline.min(SOON) } else { deadline };
             let reply = tokio::time::timeout(deadline, self.carry(request)).await;
             let reply = reply.unwrap_or(Err(TransportError::TimedOut));
-            if reply.is_err() && heartbeat && self.world.mutated(Mutation::CountLostHeartbeats) {
-                return success();
+            if reply.is_err() && counts_lost {
+                match (heartbeat, asked) {
+                    (true, _) => return success(),
+                    (_, true) => return here(),
+                    _ => {}
+                }
             }
             reply
         }
@@ -160,6 +175,12 @@ fn success() -> Result<PeerReply, TransportError> {
     let storage = StorageReport { level: StorageLevel::Ok, wrote_ms_ago: 0 };
     let outcome = AppendEntriesResponse::<TypeConfig>::Success.into();
     let body = codec::encode(&AppendReply { outcome, storage }).map_err(failed)?;
+    Ok(PeerReply { status: 200, body })
+}
+
+/// What a peer says that is asked whether it is there.
+fn here() -> Result<PeerReply, TransportError> {
+    let body = codec::encode(&Hello { has_history: true }).map_err(failed)?;
     Ok(PeerReply { status: 200, body })
 }
 
