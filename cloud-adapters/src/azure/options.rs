@@ -148,8 +148,9 @@ pub struct Pace {
     /// The longest. `Retry-After` of an accepted write is not waited for: ARM's ten seconds are
     /// meant for scripts, and every second here is an outage. Default 2 s.
     pub poll_longest: Duration,
-    /// Looks a second of all operations under way together: as many reads as ARM gives back to a
-    /// subscription every second. Default 25.
+    /// Looks a second of all operations under way together. ARM lets a subscription have 250
+    /// reads at once and gives back 25 a second; looks become rarer as operations get older, so
+    /// that 40 a second at first stay within that. Default 40.
     pub polls_per_second: u32,
     /// How often a read is tried, the first time included. Default 4.
     pub read_attempts: u32,
@@ -167,7 +168,7 @@ impl Default for Pace {
             write_timeout: Duration::from_secs(30),
             poll_first: Duration::from_millis(500),
             poll_longest: Duration::from_secs(2),
-            polls_per_second: 25,
+            polls_per_second: 40,
             read_attempts: 4,
             read_retry_first: Duration::from_millis(100),
             longest_throttle: Duration::from_secs(20),
