@@ -21,10 +21,17 @@ use crate::enforcer::{Enforcer, Up};
 use crate::gate::Gate;
 use crate::interfaces::{self, Interface};
 
-/// The gate shuts this long before the deadline: more than a netlink message takes.
-const GATE_MARGIN: Duration = Duration::from_millis(20);
-/// The shortest lease that the gate can enforce with renewals in between.
-const SHORTEST_TTL_GATED: Duration = Duration::from_millis(300);
+/// The kernel counts an element's timeout in ticks, of 10 ms at most (`HZ=100`), and rounds up: an
+/// element may match for this long after its timeout.
+const KERNEL_TICK: Duration = Duration::from_millis(10);
+/// Beyond that, the gate shuts this long before the deadline: more than a netlink message takes. A
+/// twentieth of what is left of the lease where that is less.
+const LONGEST_SPARE: Duration = Duration::from_millis(10);
+/// How often the gate is opened anew, for less, when a message took longer than what was spared.
+const GATE_ATTEMPTS: u32 = 3;
+/// The shortest lease that the gate can enforce with renewals in between: the gate takes 14 ms of
+/// it, and the agent asks for a renewal eight times.
+const SHORTEST_TTL_GATED: Duration = Duration::from_millis(100);
 /// After nftables refused the gate, it is asked again this much later.
 const GATE_RETRY: Duration = Duration::from_secs(30);
 
@@ -94,23 +101,23 @@ impl KernelEnforcer {
     fn open(&mut self, deadline: Mono) -> io::Result<Option<()>> {
         let now = clock::now();
         if self.opened.is_some_and(|(at, until)| {
-            now < until && (until == deadline || now.since(at) < REFRESH_EVERY.min(deadline.since(at) / 4))
+            now < until && (until == deadline || now.since(at) < REFRESH_EVERY.min(deadline.since(at) / 16))
         }) {
             return Ok(Some(()));
         }
-        let timeout = deadline.since(now).saturating_sub(GATE_MARGIN);
-        if timeout.is_zero() {
-            return Ok(None);
+        for _ in 0..GATE_ATTEMPTS {
+            let Some(timeout) = gate_timeout(deadline.since(clock::now())) else { break };
+            self.gate.open_for(timeout)?;
+            if clock::now().plus(timeout).plus(KERNEL_TICK) <= deadline {
+                self.opened = Some((now, deadline));
+                return Ok(Some(()));
+            }
+            // The message took longer than what was spared: what was opened may be open for too
+            // long. The next attempt takes its place.
         }
-        self.gate.open_for(timeout)?;
-        if clock::now().plus(timeout) > deadline {
-            // It took longer than the margin: what was opened may be open for too long.
-            self.gate.shut()?;
-            self.opened = None;
-            return Ok(None);
-        }
-        self.opened = Some((now, deadline));
-        Ok(Some(()))
+        self.gate.shut()?;
+        self.opened = None;
+        Ok(None)
     }
 }
 
@@ -198,6 +205,12 @@ impl Enforcer for KernelEnforcer {
     }
 }
 
+/// For how long the gate opens when `left` is left of the lease; `None` when that is too little.
+fn gate_timeout(left: Duration) -> Option<Duration> {
+    let timeout = left.saturating_sub(KERNEL_TICK).saturating_sub(LONGEST_SPARE.min(left / 20));
+    (timeout >= Duration::from_millis(1)).then_some(timeout)
+}
+
 /// Each address once, in the order in which gates are compared.
 fn guarded(vips: &[VipAssignment]) -> Vec<IpAddr> {
     let addresses: BTreeSet<IpAddr> = vips.iter().map(|vip| vip.address).collect();
@@ -267,10 +280,18 @@ mod tests {
     }
 
     #[test]
+    fn the_gate_shuts_a_tick_and_a_little_more_before_the_lease_is_over() {
+        let us = Duration::from_micros;
+        assert_eq!(gate_timeout(us(300_000)), Some(us(280_000)));
+        assert_eq!(gate_timeout(us(80_000)), Some(us(66_000)));
+        assert_eq!((gate_timeout(us(11_000)), gate_timeout(us(0))), (None, None));
+    }
+
+    #[test]
     fn a_lease_that_cannot_be_enforced_is_a_fault() {
         let ms = Duration::from_millis;
-        assert_eq!(ttl_fault(ms(300), None), None);
-        assert!(ttl_fault(ms(299), None).is_some());
+        assert_eq!(ttl_fault(ms(100), None), None);
+        assert!(ttl_fault(ms(99), None).is_some());
         assert_eq!(ttl_fault(ms(2_300), Some("no nft")), None);
         assert!(ttl_fault(ms(2_299), Some("no nft")).unwrap().contains("no nft"));
     }

@@ -151,7 +151,7 @@ async fn a_declaration_without_failsafe_is_acknowledged_only_once_no_promise_cou
     eventually("it goes on by promises", || a.handle.standing().relying).await;
     // The declaration arrives before a leader renews.
     a.declare(false, 2, vec![b.peer()]);
-    a.coordinator.says(Instruction::Wait);
+    a.coordinator.says(Instruction::Wait { token: Token(5) });
     eventually("it is known", || {
         a.handle.standing().group.is_some_and(|group| group.revision == 2 && !group.failsafe)
     })

@@ -134,8 +134,12 @@ pub enum Instruction {
         /// The group's newest token.
         token: Token,
     },
-    /// The active role is yours but cannot be granted yet: keep what you have, gain nothing.
-    Wait,
+    /// The active role is yours but cannot be granted yet: keep what you have, gain nothing. Store
+    /// `token` and refuse every one below it, so that the grant need not wait for the disk.
+    Wait {
+        /// The group's newest token.
+        token: Token,
+    },
     /// This appliance is in no group: hold nothing.
     NotDeclared,
 }

@@ -312,7 +312,7 @@ fn instruct(
             Instruction::Grant { token, ttl_ms: u64::try_from(ttl.as_millis()).unwrap_or(0) }
         }
         Answer::Standby { token } => Instruction::Standby { token },
-        Answer::Wait { .. } => Instruction::Wait,
+        Answer::Wait { .. } => Instruction::Wait { token: group.token },
     }
 }
 

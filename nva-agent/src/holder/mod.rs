@@ -191,9 +191,8 @@ impl<E: Enforcer> Holder<E> {
             return;
         }
         self.assign(sent_at, &reply);
-        if let Instruction::Grant { .. } = reply.instruction
-            && now < self.not_before
-        {
+        let cannot = now < self.not_before || !self.interface_faults.is_empty();
+        if cannot && let Instruction::Grant { .. } = reply.instruction {
             return;
         }
         let effects = self.lease.on_instruction(sent_at, now, reply.instruction);
@@ -225,6 +224,7 @@ impl<E: Enforcer> Holder<E> {
             self.cleared_at = None;
             self.looked_at = None;
             self.enforce_fault = None;
+            self.interface_faults.clear();
             self.not_before = Mono::default();
         }
     }
@@ -291,8 +291,12 @@ impl<E: Enforcer> Holder<E> {
             }
             self.interface_faults = faults;
         }
-        if !self.interface_faults.is_empty() {
-            self.cannot_enforce();
+        // No grant is taken while there are any, and the next one once there are none: what is
+        // reported as ready has to be.
+        if !self.interface_faults.is_empty()
+            && let Some(effect) = self.lease.give_up(Why::CannotEnforce)
+        {
+            self.run_effects(vec![effect]);
         }
     }
 

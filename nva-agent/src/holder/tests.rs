@@ -239,6 +239,19 @@ async fn a_link_that_goes_down_gives_up_the_lease() {
 }
 
 #[tokio::test]
+async fn the_first_grant_after_a_link_came_back_is_taken() {
+    let mut bench = Bench::start(FakeInterfaces::default());
+    bench.interfaces.0.lock().unwrap().faults.push("eth0 has no carrier".to_owned());
+    bench.grants(5, &["10.0.0.9"]).await;
+    bench.until("told", |s| !s.faults.is_empty()).await;
+    bench.interfaces.0.lock().unwrap().faults.clear();
+    bench.until("ready", |s| s.faults.is_empty()).await;
+    bench.grants(5, &["10.0.0.9"]).await;
+    bench.until("up", |s| s.vips_up).await;
+    bench.stop().await;
+}
+
+#[tokio::test]
 async fn what_cannot_be_added_is_never_reported_as_held() {
     let interfaces = FakeInterfaces::default();
     interfaces.0.lock().unwrap().refuse_to_add = Some("not permitted".to_owned());

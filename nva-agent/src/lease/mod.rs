@@ -193,10 +193,13 @@ impl Lease {
             }
             // Releasing is always safe, so the order of replies does not matter here.
             Instruction::Standby { token } => effects.extend(self.superseded(token, Why::Standby)),
-            Instruction::Wait => {
+            // To refuse more is always safe, so the order of replies does not matter here either.
+            Instruction::Wait { token } => {
+                self.floor = self.floor.max(token);
                 if newer {
                     self.pending = None;
                 }
+                effects.extend(self.persist_if_needed());
             }
             Instruction::NotDeclared => {
                 if newer {

@@ -280,7 +280,7 @@ impl World {
         let instruction = if from != quorum.active {
             Instruction::Standby { token: quorum.token }
         } else if quorum.unreleased.iter().any(|&holder| holder != from) {
-            Instruction::Wait
+            Instruction::Wait { token: quorum.token }
         } else {
             let over = self.now + wait;
             quorum.over[from] = quorum.over[from].max(over);

@@ -85,11 +85,32 @@ fn a_grant_that_left_before_a_newer_standby_is_not_taken() {
 #[test]
 fn waiting_keeps_what_is_held_and_gains_nothing() {
     let mut lease = holder();
-    assert_eq!(lease.on_instruction(at(100), at(110), Instruction::Wait), []);
+    let wait = |token| Instruction::Wait { token };
+    assert_eq!(lease.on_instruction(at(100), at(110), wait(T5)), []);
     assert_eq!(lease.holding(), Some(held(T5, 3_000, 50)));
     lease.on_instruction(at(200), at(210), grant(T9, 3_000));
-    lease.on_instruction(at(300), at(310), Instruction::Wait);
+    lease.on_instruction(at(300), at(310), wait(T9));
     assert_eq!(lease.on_persisted(T9, at(320)), [], "the pending grant is off");
+}
+
+#[test]
+fn waiting_stores_the_token_ahead_of_the_grant() {
+    let mut lease = holder();
+    let effects = lease.on_instruction(at(100), at(110), Instruction::Wait { token: T9 });
+    assert_eq!(effects, [Effect::PersistHighest(T9)]);
+    assert_eq!(lease.holding(), Some(held(T5, 3_000, 50)));
+    assert_eq!(lease.on_persisted(T9, at(120)), []);
+    let granted = lease.on_instruction(at(200), at(210), grant(T9, 3_000));
+    assert_eq!(granted, [Effect::Acquire(held(T9, 3_200, 50))], "without the disk");
+}
+
+#[test]
+fn a_token_that_was_waited_for_and_not_stored_costs_nothing_that_is_not_held() {
+    let mut lease = Lease::new(T5);
+    lease.on_instruction(at(100), at(110), Instruction::Wait { token: T9 });
+    assert_eq!(lease.on_persist_failed(), []);
+    let tried_again = lease.on_instruction(at(200), at(210), Instruction::Wait { token: T9 });
+    assert_eq!(tried_again, [Effect::PersistHighest(T9)]);
 }
 
 #[test]
@@ -154,8 +175,8 @@ fn happening() -> impl Strategy<Value = Happening> {
     let token = (0..12u64).prop_map(Token);
     let instruction = prop_oneof![
         5 => (token.clone(), 0..400u64).prop_map(|(token, ttl_ms)| Instruction::Grant { token, ttl_ms }),
-        1 => token.prop_map(|token| Instruction::Standby { token }),
-        1 => Just(Instruction::Wait),
+        1 => token.clone().prop_map(|token| Instruction::Standby { token }),
+        1 => token.prop_map(|token| Instruction::Wait { token }),
         1 => Just(Instruction::NotLeader),
         1 => Just(Instruction::NotDeclared),
     ];

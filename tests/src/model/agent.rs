@@ -49,8 +49,11 @@ pub enum Answer {
         /// The group's newest token.
         token: u8,
     },
-    /// Not yet.
-    Wait,
+    /// Not yet; refuse lower tokens.
+    Wait {
+        /// The group's newest token.
+        token: u8,
+    },
 }
 
 /// An answer, and how long ago its request left, by the agent's clock.
@@ -113,10 +116,12 @@ impl Lease {
                 }
                 self.store_if_needed();
             }
-            Answer::Wait => {
+            Answer::Wait { token } => {
+                self.floor = self.floor.max(token);
                 if newer {
                     self.pending = Term::NOTHING;
                 }
+                self.store_if_needed();
             }
         }
     }

@@ -33,7 +33,7 @@ pub fn compare(seed: u64, steps: u32, bounds: &Bounds) -> Result<(), String> {
             3..=7 => {
                 let age = random.random_range(0..=bounds.ttl);
                 let answer = match random.random_range(0..6) {
-                    0 => Answer::Wait,
+                    0 => Answer::Wait { token },
                     1 => Answer::Standby { token },
                     _ => Answer::Grant { token, ttl: random.random_range(1..=bounds.ttl) },
                 };
@@ -114,7 +114,7 @@ fn instruction(answer: Answer) -> Instruction {
             Instruction::Grant { token: Token(token.into()), ttl_ms }
         }
         Answer::Standby { token } => Instruction::Standby { token: Token(token.into()) },
-        Answer::Wait => Instruction::Wait,
+        Answer::Wait { token } => Instruction::Wait { token: Token(token.into()) },
     }
 }
 

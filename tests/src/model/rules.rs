@@ -96,7 +96,7 @@ impl Rules {
             let answer = match table.answer(&group, name, at(NOW), t_q) {
                 CoreAnswer::Grant { token, ttl } => Answer::Grant { token: rank(token), ttl: ticks(ttl) },
                 CoreAnswer::Standby { token } => Answer::Standby { token: rank(token) },
-                CoreAnswer::Wait { .. } => Answer::Wait,
+                CoreAnswer::Wait { .. } => Answer::Wait { token: rank(group.token) },
             };
             (answer, ticks_left(table.over_at(&group, name)))
         })

@@ -11,6 +11,7 @@ use coordinator_core::lease::{Answer, Held};
 use coordinator_core::model::ProbeKind;
 use coordinator_core::observe::{Sight, VantageReport};
 use coordinator_core::release::Holding;
+use coordinator_core::state::Group;
 use coordinator_core::time::Mono;
 
 use super::Seen;
@@ -50,7 +51,8 @@ impl World {
                 None => Instruction::NotDeclared,
                 Some(group) => {
                     let group = with_allowance(self.mutation, group);
-                    instruction(leading.table.answer(&group, &name, mono, Some(acked)))
+                    let answer = leading.table.answer(&group, &name, mono, Some(acked));
+                    instruction(&group, answer)
                 }
             },
             _ => Instruction::NotLeader,
@@ -179,12 +181,12 @@ fn take_report(
     told(&old.report) != told(&report)
 }
 
-fn instruction(answer: Answer) -> Instruction {
+fn instruction(group: &Group, answer: Answer) -> Instruction {
     match answer {
         Answer::Grant { token, ttl } => {
             Instruction::Grant { token, ttl_ms: u64::try_from(ttl.as_millis()).unwrap_or(0) }
         }
         Answer::Standby { token } => Instruction::Standby { token },
-        Answer::Wait { .. } => Instruction::Wait,
+        Answer::Wait { .. } => Instruction::Wait { token: group.token },
     }
 }
