@@ -136,6 +136,9 @@ fn turn(entry: &Entry, row: &mut Row, options: &Options) -> Result<()> {
             running = Some((Watch::start(subject.network())?, subject));
         }
         let Some((watch, subject)) = &mut running else { continue };
+        if !subject.knows(*fault) {
+            continue;
+        }
         let outcome = trial::run(subject.as_mut(), watch, *fault, entry.rest);
         let Some(cell) = row.cell(*fault) else { continue };
         match outcome {
@@ -143,6 +146,7 @@ fn turn(entry: &Entry, row: &mut Row, options: &Options) -> Result<()> {
                 if options.verbose {
                     let (outage, two) = (outcome.outage, outcome.two_holders);
                     println!("{}, {fault}: {outage:?}, two holders {two:?}; {}", entry.name, outcome.course);
+                    println!("{}", subject.story());
                 }
                 cell.add(outcome);
             }

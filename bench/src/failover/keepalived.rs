@@ -64,7 +64,7 @@ impl Keepalived {
         Ok(())
     }
 
-    /// The daemon and its child, which does the work.
+    /// The child, which does the work, and the daemon.
     fn pids(&self, appliance: Appliance) -> Result<Vec<Pid>> {
         let router = self.routers[index(appliance)].as_ref().context("keepalived is not running")?;
         let pid = router.pid();
@@ -74,8 +74,12 @@ impl Keepalived {
     }
 
     fn signal(&self, appliance: Appliance, signal: Signal) -> Result<()> {
-        // All are known before the first is struck: a child follows its parent into death.
-        for pid in self.pids(appliance)? {
+        // The daemon stands still first: it would start a new child for one that was killed, and a
+        // child that outlives it gives the address back in good order.
+        let pids = self.pids(appliance)?;
+        let stopped =
+            pids.last().map(|daemon| (*daemon, Signal::SIGSTOP)).filter(|_| signal == Signal::SIGKILL);
+        for (pid, signal) in stopped.into_iter().chain(pids.iter().map(|pid| (*pid, signal))) {
             match kill(pid, signal) {
                 Ok(()) | Err(nix::errno::Errno::ESRCH) => {}
                 Err(error) => bail!("could not send {signal} to keepalived: {error}"),
@@ -116,6 +120,7 @@ impl Subject for Keepalived {
                 Some(router) => router.signal(Signal::SIGTERM),
                 None => bail!("keepalived is not running"),
             },
+            Fault::LeaderKilled => bail!("keepalived has no leader"),
         }
     }
 
@@ -128,6 +133,7 @@ impl Subject for Keepalived {
                 self.reaped(struck)?;
                 self.start_router(struck)
             }
+            Fault::LeaderKilled => Ok(()),
         }
     }
 

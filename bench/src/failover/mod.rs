@@ -60,7 +60,7 @@ impl Appliance {
     }
 }
 
-/// What happens to the active appliance.
+/// What happens, most of it to the active appliance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
     /// Its cable is pulled.
@@ -74,11 +74,14 @@ pub enum Fault {
     CutOff,
     /// An operator moves the address (Pointsman: `switchover`) or stops the daemon (keepalived).
     Planned,
+    /// The leading coordinator is killed. The active appliance is healthy and must stay.
+    LeaderKilled,
 }
 
 impl Fault {
     /// All, in the order in which they are tried.
-    pub const ALL: [Fault; 5] = [Fault::LinkDown, Fault::Killed, Fault::Hung, Fault::CutOff, Fault::Planned];
+    pub const ALL: [Fault; 6] =
+        [Fault::LinkDown, Fault::Killed, Fault::Hung, Fault::CutOff, Fault::Planned, Fault::LeaderKilled];
 }
 
 impl fmt::Display for Fault {
@@ -89,6 +92,7 @@ impl fmt::Display for Fault {
             Fault::Hung => "hung",
             Fault::CutOff => "cut off",
             Fault::Planned => "planned",
+            Fault::LeaderKilled => "leader -9",
         })
     }
 }
@@ -104,7 +108,12 @@ pub trait Subject {
     /// What is not as it should be.
     fn settled(&mut self) -> Result<Appliance>;
 
-    /// Strikes the active appliance.
+    /// Whether there is such a fault here.
+    fn knows(&self, fault: Fault) -> bool {
+        fault != Fault::LeaderKilled
+    }
+
+    /// Strikes the active appliance, or whoever the fault is for.
     ///
     /// # Errors
     /// When it could not be done.
@@ -115,6 +124,11 @@ pub trait Subject {
     /// # Errors
     /// When it could not be done.
     fn heal(&mut self, fault: Fault, struck: Appliance) -> Result<()>;
+
+    /// What it says of the newest move, if it says anything.
+    fn story(&self) -> String {
+        String::new()
+    }
 
     /// What it logged, for a trial that went wrong.
     fn logs(&self) -> String;

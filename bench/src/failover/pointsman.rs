@@ -121,6 +121,10 @@ impl Subject for Pointsman {
         }
     }
 
+    fn knows(&self, _fault: Fault) -> bool {
+        true
+    }
+
     fn strike(&mut self, fault: Fault, active: Appliance) -> Result<()> {
         let host = active.host();
         match fault {
@@ -133,6 +137,10 @@ impl Subject for Pointsman {
                 ensure!(done.status.success(), "the switchover was refused: {}", done.output());
                 Ok(())
             }
+            Fault::LeaderKilled => {
+                let leader = self.cluster.leader()?;
+                self.cluster.kill_coordinator(leader)
+            }
         }
     }
 
@@ -140,11 +148,16 @@ impl Subject for Pointsman {
         let host = struck.host();
         match fault {
             Fault::LinkDown => self.network().set_link(host, Link::Up),
-            Fault::Killed => self.cluster.start_missing(),
+            Fault::Killed | Fault::LeaderKilled => self.cluster.start_missing(),
             Fault::Hung => self.cluster.wake_all(),
             Fault::CutOff => trial::reconnect(self.network(), host),
             Fault::Planned => Ok(()),
         }
+    }
+
+    fn story(&self) -> String {
+        let done = self.cluster.cli(&["history", "--limit", "12"]);
+        done.map_or_else(|error| format!("{error:#}"), |done| done.output())
     }
 
     fn logs(&self) -> String {

@@ -61,7 +61,8 @@ pub fn print(rows: &[Row], yardstick: &str) {
     let heading =
         ["subject", "fault", "trials", "median ms", "worst ms", "÷ yardstick", "two holders in", "for ms"];
     let lines = rows.iter().flat_map(|row| {
-        row.cells.iter().map(|(fault, cell)| {
+        let tried = row.cells.iter().filter(|(_, cell)| !cell.outages.is_empty() || cell.failed > 0);
+        tried.map(|(fault, cell)| {
             let trials = cell.outages.len();
             let failed = if cell.failed > 0 { format!(" +{} failed", cell.failed) } else { String::new() };
             vec![

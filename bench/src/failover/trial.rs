@@ -22,6 +22,9 @@ const REST: Duration = Duration::from_millis(700);
 /// How long the new holder must answer for the address to count as taken over.
 const TAKEN: Duration = Duration::from_millis(300);
 
+/// How long what must not move is watched: longer than a change of leader and a move after it.
+const STAYS: Duration = Duration::from_secs(2);
+
 /// What one trial showed.
 #[derive(Debug, Clone, Copy)]
 pub struct Outcome {
@@ -66,7 +69,12 @@ pub fn run(subject: &mut dyn Subject, watch: &mut Watch, fault: Fault, rest: Dur
     let began = now_us();
     watch.forget_before(began - 100_000);
     subject.strike(fault, active)?;
-    let taken = watch.until_held(active.other(), false, TAKEN, PATIENCE);
+    let taken = if fault == Fault::LeaderKilled {
+        thread::sleep(STAYS);
+        Ok(())
+    } else {
+        watch.until_held(active.other(), false, TAKEN, PATIENCE)
+    };
     let course = course(watch, began, active);
     subject.heal(fault, active)?;
     taken?;
