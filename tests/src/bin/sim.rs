@@ -87,6 +87,7 @@ fn sweep(asked: &Asked) -> Result<bool> {
     let in_time = || asked.wall.is_none_or(|wall| started.elapsed() < wall);
     let end = asked.end.unwrap_or(if asked.wall.is_some() { u64::MAX } else { asked.first + 100 });
     let (mut seeds, mut virtual_us, mut events, mut committed) = (0u64, 0u64, 0u64, 0u64);
+    let mut last_resorts = [0; 3];
     let mut sound = true;
     for seed in asked.first..end {
         if !in_time() {
@@ -102,6 +103,7 @@ fn sweep(asked: &Asked) -> Result<bool> {
         virtual_us += outcome.ran_us;
         events += outcome.events;
         committed += outcome.committed;
+        last_resorts.iter_mut().zip(outcome.last_resorts).for_each(|(sum, seen)| *sum += seen);
         if keep == Keep::All && outcome.violation.is_none() {
             outcome.trace.iter().for_each(|line| println!("{line}"));
         }
@@ -111,10 +113,12 @@ fn sweep(asked: &Asked) -> Result<bool> {
             break;
         }
     }
+    let [promises, held_back, switched_off] = last_resorts;
     let real = started.elapsed().as_secs_f64();
     let virtual_s = Duration::from_micros(virtual_us).as_secs_f64();
     println!(
-        "{seeds} seeds, {virtual_s:.0} s of virtual time, {events} events, {committed} commands committed in {real:.1} s: \
+        "{seeds} seeds, {virtual_s:.0} s of virtual time, {events} events, {committed} commands committed, {promises} renewals by promises, \
+         {held_back} grants held back, {switched_off} power-offs in {real:.1} s: \
          {:.0} virtual seconds per second",
         virtual_s / real.max(0.001)
     );

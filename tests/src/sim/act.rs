@@ -6,6 +6,7 @@
 //! and [`adapter`] knows this world's cloud.
 
 mod adapter;
+mod fencer;
 mod mover;
 mod port;
 
@@ -15,9 +16,9 @@ use std::task::{Context, Waker};
 use std::time::Duration;
 
 use cloud_adapters::contract::MoveJob;
-use coordinator_core::action::Action;
-use coordinator_core::command::{Actor, CommandBody, RecordStep, StepOutcome};
-use coordinator_core::ids::{ApplianceName, BindingName, OperationId, Token};
+use coordinator_core::action::{Action, pending_actions};
+use coordinator_core::command::{Actor, CommandBody, RecordFence, RecordStep, StepOutcome};
+use coordinator_core::ids::{ApplianceName, BindingName, GroupName, OperationId, Token};
 use coordinator_core::model::BindingKind;
 use futures::future::BoxFuture;
 
@@ -58,6 +59,10 @@ pub(crate) enum Request {
         /// For a deliberate mistake: a claim that is not one.
         keeps_etag: bool,
     },
+    /// Switch the machine of an appliance off.
+    PowerOff {
+        agent: usize,
+    },
 }
 
 #[derive(Debug, Clone)]
@@ -74,10 +79,19 @@ pub(crate) enum Failure {
     Conflict,
 }
 
-/// The move of one binding in one operation.
+/// What one task is for.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Aim {
+    /// The move of one binding in one operation.
+    Move(OperationId, BindingName),
+    /// Switching an appliance off, as it was asked for then.
+    Fence(GroupName, ApplianceName, u64),
+}
+
+/// Something that a leader carries out.
 pub(crate) struct Task {
     pub(crate) id: u64,
-    key: (OperationId, BindingName),
+    aim: Aim,
     group: usize,
     /// The target's place in its group.
     to: usize,
@@ -87,32 +101,48 @@ pub(crate) struct Task {
 
 impl std::fmt::Debug for Task {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Task").field("key", &self.key).field("to", &self.to).finish_non_exhaustive()
+        f.debug_struct("Task").field("aim", &self.aim).field("to", &self.to).finish_non_exhaustive()
     }
 }
 
 impl World {
-    /// `Acting::reconcile`: makes the running moves match what is pending.
+    /// `Acting::reconcile` and `Fencing::reconcile`: makes what runs match what is pending.
     pub(crate) fn reconcile(&mut self, node: NodeIx, actions: &[Action]) {
-        let mut wanted = BTreeMap::new();
-        for action in actions {
-            if let Action::MoveBinding { group, operation, binding, to, .. } = action {
-                let (group, token) = (group.clone(), operation.token());
-                let job = MoveJob { group, token, binding: binding.clone(), to: to.clone() };
-                wanted.insert((*operation, binding.name.clone()), job);
-            }
-        }
+        let mut wanted: BTreeMap<Aim, &Action> =
+            actions.iter().filter_map(|action| Some((aim(action)?, action))).collect();
         let Some(leading) = &mut self.coordinators[node].leading else { return };
-        leading.tasks.retain(|task| wanted.contains_key(&task.key));
+        leading.tasks.retain(|task| wanted.contains_key(&task.aim));
         for task in &leading.tasks {
-            wanted.remove(&task.key);
+            wanted.remove(&task.aim);
         }
-        for (key, job) in wanted {
-            self.begin_move(node, key, job);
+        for (aim, action) in wanted {
+            match action {
+                Action::MoveBinding { group, operation, binding, to, .. } => {
+                    let (group, token) = (group.clone(), operation.token());
+                    let job = MoveJob { group, token, binding: binding.clone(), to: to.clone() };
+                    self.begin_move(node, aim, job);
+                }
+                Action::Fence { appliance, .. } => self.begin_fencing(node, aim, appliance),
+                _ => {}
+            }
         }
     }
 
-    fn begin_move(&mut self, node: NodeIx, key: (OperationId, BindingName), mut job: MoveJob) {
+    fn begin_fencing(&mut self, node: NodeIx, aim: Aim, appliance: &ApplianceName) {
+        let Some(agent) = self.agents.iter().position(|agent| agent.name == *appliance) else { return };
+        let (group, mono) = (self.agents[agent].group, self.mono(node));
+        self.numbers += 1;
+        let id = self.numbers;
+        let port = Arc::new(Port::new(self.random.between(0, u64::MAX)));
+        let seen = self.coordinators[node].agents.get(appliance);
+        let lately = seen.is_some_and(|seen| mono.since(seen.received) <= Duration::from_secs(1));
+        let work = Box::pin(fencer::carry_out(port.clone(), agent, lately));
+        let Some(leading) = &mut self.coordinators[node].leading else { return };
+        leading.tasks.push(Task { id, aim, group, to: self.agents[agent].place, port, work });
+        self.poll_move(node, id);
+    }
+
+    fn begin_move(&mut self, node: NodeIx, aim: Aim, mut job: MoveJob) {
         let Some(group) = self.specs.iter().position(|spec| spec.name == job.group) else { return };
         let public_ip = matches!(job.binding.kind, BindingKind::PublicIp { .. });
         let names: Vec<ApplianceName> =
@@ -136,7 +166,7 @@ impl World {
         let adapter = SimAdapter::new(port.clone(), group, public_ip, names, resources, wrong);
         let work = Box::pin(mover::carry_out(adapter, job));
         let Some(leading) = &mut self.coordinators[node].leading else { return };
-        leading.tasks.push(Task { id, key, group, to, port, work });
+        leading.tasks.push(Task { id, aim, group, to, port, work });
         self.poll_move(node, id);
     }
 
@@ -177,8 +207,19 @@ impl World {
                 let question = self.confirm(node, Then::Write { task: id, ask });
                 self.at(self.now + CONFIRM, node, Timer::ConfirmLate { id: question });
             }
+            Ask::StillWanted => {
+                let wanted = self.still_wanted(node, id);
+                self.answer_move(node, id, ask, Answer::Wanted(wanted));
+            }
             Ask::Record { error, took } => self.record_step(node, id, ask, error, took),
         }
+    }
+
+    fn still_wanted(&self, node: NodeIx, id: u64) -> bool {
+        let c = &self.coordinators[node];
+        let Some(leading) = &c.leading else { return false };
+        let Some(task) = leading.tasks.iter().find(|task| task.id == id) else { return false };
+        pending_actions(&c.state).iter().filter_map(aim).any(|pending| pending == task.aim)
     }
 
     fn start_call(&mut self, node: NodeIx, id: u64, ask: AskId, request: Request) {
@@ -190,7 +231,7 @@ impl World {
         let term = leading.term;
         if let (Request::Write { token, .. }, Some((group, to))) = (&request, acts) {
             self.oracle_acts(node, group, *token, to);
-            self.oracle_writes(node, term);
+            self.oracle_writes(node, term, *token);
         }
         self.at(self.now + CALL_TIMEOUT, node, Timer::CallLate { call });
         self.call_cloud(node, call, request);
@@ -218,17 +259,29 @@ impl World {
         let Some(leading) = &self.coordinators[node].leading else { return };
         let Some(task) = leading.tasks.iter().find(|task| task.id == id) else { return };
         let outcome = error.map_or(StepOutcome::Done, |error| StepOutcome::Failed { error });
-        let body = CommandBody::RecordStep(RecordStep {
-            group: self.specs[task.group].name.clone(),
-            operation: task.key.0,
-            binding: task.key.1.clone(),
-            outcome,
-            calls: Vec::new(),
-            took,
-        });
+        let group = self.specs[task.group].name.clone();
+        let body = match task.aim.clone() {
+            Aim::Move(operation, binding) => {
+                let calls = Vec::new();
+                CommandBody::RecordStep(RecordStep { group, operation, binding, outcome, calls, took })
+            }
+            Aim::Fence(group, appliance, asked) => {
+                CommandBody::RecordFence(RecordFence { group, appliance, asked, outcome, took })
+            }
+        };
         let (term, actor) = (leading.term, Actor::Coordinator(id_of(node)));
         if !self.propose(node, term, actor, body, Purpose::Step { task: id, ask }) {
             self.answer_move(node, id, ask, Answer::Recorded(false));
         }
+    }
+}
+
+fn aim(action: &Action) -> Option<Aim> {
+    match action {
+        Action::MoveBinding { operation, binding, .. } => Some(Aim::Move(*operation, binding.name.clone())),
+        Action::Fence { group, appliance, asked, .. } => {
+            Some(Aim::Fence(group.clone(), appliance.clone(), *asked))
+        }
+        _ => None,
     }
 }

@@ -120,11 +120,31 @@ impl World {
             Request::Write { resource, etag, token, doc, keeps_etag } => {
                 self.cloud_write(node, *resource, *etag, *token, *doc, *keeps_etag)
             }
+            Request::PowerOff { agent } => {
+                let agent = *agent;
+                let at = self.now + self.random.long_tail_ms(200, 9_000);
+                return self.queue.push(at, Event::PowersOff { node, life, call, agent });
+            }
         };
         if self.cloud.losing_replies > 0 && self.random.percent(40) || self.coordinators[node].cloud_cut > 0 {
             return;
         }
         let at = self.now + takes + self.random.span_ms(1, 40);
+        self.queue.push(at, Event::CloudAnswered { node, life, call, answer });
+    }
+
+    /// A power-off is carried out, whoever asked for it and however long ago, or fails.
+    pub(crate) fn on_powers_off(&mut self, node: NodeIx, life: u64, call: u64, agent: usize) {
+        let answer = if self.random.percent(80) {
+            self.power_off(agent);
+            CloudAnswer::Written
+        } else {
+            CloudAnswer::Refused(Failure::Transient)
+        };
+        if self.cloud.losing_replies > 0 && self.random.percent(40) || self.coordinators[node].cloud_cut > 0 {
+            return;
+        }
+        let at = self.now + self.random.span_ms(1, 40);
         self.queue.push(at, Event::CloudAnswered { node, life, call, answer });
     }
 

@@ -27,6 +27,8 @@ pub(crate) use shared::id_of;
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Seen {
     pub(crate) received: Mono,
+    /// Since when this life of the agent acts on the declaration that it does.
+    pub(crate) revision_since: Mono,
     pub(crate) report: Report,
 }
 

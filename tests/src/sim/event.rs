@@ -1,11 +1,14 @@
 //! Everything that happens, and everything that is said.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use coordinator_api::agent::Instruction;
 use coordinator_core::command::Command;
 use coordinator_core::ids::Token;
+use coordinator_core::model::QuorumLoss;
 use coordinator_core::observe::Sight;
+use coordinator_core::state::Group;
 use coordinator_core::time::Mono;
 
 use super::act::{AskId, CallId, CloudAnswer, Request};
@@ -54,6 +57,15 @@ pub(crate) enum Event {
     /// A fault that was planned a moment ago.
     Strike(Plan),
     FaultEnds(u64),
+    /// A power-off that the cloud has taken on is carried out, and answered.
+    PowersOff {
+        node: NodeIx,
+        life: u64,
+        call: CallId,
+        agent: usize,
+    },
+    /// Somebody switches a machine on again.
+    PowerOn(usize),
     /// From chaos to calm, or from calm to chaos.
     Phase,
     /// While it is calm: operators set right what they had set, and everything comes to order.
@@ -73,6 +85,8 @@ impl Event {
             Event::FaultEnds(_) => (0, 7),
             Event::Phase => (0, 8),
             Event::Calm => (0, 9),
+            Event::PowersOff { agent, .. } => (*agent, 10),
+            Event::PowerOn(agent) => (*agent, 11),
         };
         (node as u64) << 8 | kind
     }
@@ -130,17 +144,81 @@ pub(crate) enum Timer {
     Turn,
     /// The agent's write is done, or has failed.
     Stored,
+    /// The agent looks whether it has to ask its peers.
+    Promiser,
+    /// Peers that have not answered by now count as silent.
+    PromisesOver {
+        round: u64,
+    },
 }
 
 #[derive(Debug, Clone)]
 pub(crate) enum Message {
-    Vote { term: u64, last: (u64, u64), pre: bool },
-    Voted { term: u64, granted: bool, pre: bool },
+    Vote {
+        term: u64,
+        last: (u64, u64),
+        pre: bool,
+    },
+    Voted {
+        term: u64,
+        granted: bool,
+        pre: bool,
+    },
     Append(Append),
-    Appended { term: u64, matched: Option<u64>, hint: u64, sent: Mono },
-    Report { request: u64, report: Report },
-    Reply { request: u64, instruction: Instruction, ttl_ms: u64 },
-    Sights { seq: u64, sights: Vec<Sight> },
+    Appended {
+        term: u64,
+        matched: Option<u64>,
+        hint: u64,
+        sent: Mono,
+    },
+    Report {
+        request: u64,
+        report: Report,
+    },
+    Reply {
+        request: u64,
+        instruction: Instruction,
+        declared: Option<Declared>,
+    },
+    /// Between agents of a group: accept no grant for so long, please.
+    Promise {
+        ask: u64,
+        token: Token,
+        for_ms: u64,
+    },
+    Promised {
+        ask: u64,
+        promised: bool,
+        token: Token,
+    },
+    Sights {
+        seq: u64,
+        sights: Vec<Sight>,
+    },
+}
+
+/// The parts of `AgentGroup` that anything follows from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Declared {
+    pub(crate) revision: u64,
+    pub(crate) ttl_ms: u64,
+    pub(crate) failsafe: bool,
+    pub(crate) drift_ppm: u32,
+}
+
+impl Declared {
+    pub(crate) fn of(group: &Group) -> Declared {
+        Declared {
+            revision: group.revision,
+            ttl_ms: u64::try_from(group.spec.lease.ttl.as_millis()).unwrap_or(u64::MAX),
+            failsafe: group.spec.policy.quorum_loss == QuorumLoss::Failsafe,
+            drift_ppm: group.spec.lease.drift_ppm,
+        }
+    }
+
+    pub(crate) fn ttl(self) -> Duration {
+        Duration::from_millis(self.ttl_ms)
+    }
 }
 
 /// A heartbeat round to one follower, with entries or without.
@@ -164,4 +242,6 @@ pub(crate) struct Report {
     pub(crate) holding: Option<Token>,
     pub(crate) vips_up: bool,
     pub(crate) fault: bool,
+    /// The declaration that the agent acts on.
+    pub(crate) revision: u64,
 }

@@ -55,6 +55,10 @@ pub(crate) enum Plan {
     Down(NodeIx),
     /// This coordinator does not see this appliance for a while.
     Blind(NodeIx, usize),
+    /// What two appliances say to each other suffers.
+    BetweenPeers,
+    /// This appliance's agent or machine starts anew.
+    Restart(usize),
     Operator,
 }
 
@@ -67,6 +71,9 @@ impl World {
         let pause = if self.random.percent(35) { (100, 1_500) } else { (1_000, 9_000) };
         let next = self.now + self.random.span_ms(pause.0, pause.1);
         self.queue.push(next, Event::Nemesis);
+        if self.last_resort.failsafe && self.random.percent(25) {
+            return self.no_quorum();
+        }
         match self.random.below(24) {
             0..=2 => self.leader_hop(),
             3..=4 => self.strike(Plan::CutLeader),
@@ -131,6 +138,13 @@ impl World {
                 self.begin(Fault::Links(Trouble::Cut, vec![(node, appliance), (appliance, node)]), ms(3_000));
             }
             Plan::LateCalls => self.late_calls(),
+            Plan::BetweenPeers => self.between_peers(),
+            Plan::Restart(agent) => {
+                let span = self.random.long_tail_ms(20, 1_500);
+                let machine = self.random.percent(30);
+                let fault = if machine { Fault::MachineDown(agent) } else { Fault::AgentDown(agent) };
+                self.begin(fault, span);
+            }
             Plan::HurtActive => {
                 let Some(agent) = self.a_carrier() else { return };
                 let span = self.random.span_ms(500, 8_000);
@@ -142,6 +156,65 @@ impl World {
                 }
             }
         }
+    }
+
+    /// The coordinators go away for long, all or all but one, or nobody hears them, or one
+    /// appliance does not; and what the appliances say to each other suffers, too.
+    fn no_quorum(&mut self) {
+        let span = self.random.long_tail_ms(2_000, 25_000);
+        let agent = self.random.below(self.agents.len());
+        match self.random.below(6) {
+            0..=1 => {
+                let spared = self.random.below(COORDINATORS + 1);
+                for node in (0..COORDINATORS).filter(|node| *node != spared) {
+                    let span = span + self.random.span_ms(1, 2_000);
+                    self.begin(Fault::CoordinatorDown(node), span);
+                }
+            }
+            2 => {
+                let all = (0..COORDINATORS).flat_map(|node| self.links_of(node)).collect();
+                self.begin(Fault::Links(Trouble::Cut, all), span);
+            }
+            3 => {
+                // Cut off alone, as often as not from peers that answer slowly.
+                let alone = COORDINATORS + agent;
+                self.begin(Fault::Links(Trouble::Cut, self.links_of(alone)), span);
+                if self.random.percent(50) {
+                    let others = (0..self.agents.len()).filter(|other| *other != agent);
+                    let links = others.map(|other| (COORDINATORS + other, alone)).collect();
+                    self.begin(Fault::Links(Trouble::Slow, links), span);
+                }
+            }
+            _ => {
+                let agents = 0..self.agents.len();
+                let all = agents.flat_map(|agent| self.links_of(COORDINATORS + agent)).collect();
+                self.begin(Fault::Links(Trouble::Cut, all), span);
+            }
+        }
+        for _ in 0..self.random.below(4) {
+            let at = self.now + self.random.span_ms(100, 8_000);
+            let plan = match self.random.below(4) {
+                0 => Plan::Restart(self.random.below(self.agents.len())),
+                1 => Plan::Operator,
+                _ => Plan::BetweenPeers,
+            };
+            self.queue.push(at, Event::Strike(plan));
+        }
+    }
+
+    /// Trouble from one appliance to another, or both ways.
+    fn between_peers(&mut self) {
+        let agent = self.random.below(self.agents.len());
+        let group = self.agents[agent].group;
+        let peers: Vec<_> =
+            (0..self.agents.len()).filter(|a| *a != agent && self.agents[*a].group == group).collect();
+        let Some(peer) = peers.get(self.random.below(peers.len())) else { return };
+        let (one, other) = (COORDINATORS + agent, COORDINATORS + peer);
+        let links =
+            if self.random.percent(60) { vec![(one, other)] } else { vec![(one, other), (other, one)] };
+        let trouble = self.any_trouble();
+        let span = self.random.long_tail_ms(200, 8_000);
+        self.begin(Fault::Links(trouble, links), span);
     }
 
     fn stale_witness(&mut self) {

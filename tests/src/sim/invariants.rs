@@ -7,12 +7,15 @@ pub(crate) mod acknowledged_survive;
 pub(crate) mod cloud_fencing;
 pub(crate) mod committed_first;
 pub(crate) mod converges;
+pub(crate) mod fenced_first;
 pub(crate) mod flap_budget;
 pub(crate) mod gated_writes;
+pub(crate) mod granted_first;
 pub(crate) mod healthy_stays;
 mod hooks;
 pub(crate) mod one_vip_holder;
 pub(crate) mod operators_respected;
+pub(crate) mod relied_on;
 pub(crate) mod replicas_agree;
 pub(crate) mod tokens_rise;
 
@@ -70,6 +73,10 @@ pub(crate) struct Oracle {
     pub(crate) unsound: BTreeMap<(u64, u64), String>,
     /// Each term that was won, and when.
     pub(crate) elections: Vec<(u64, At)>,
+    /// See [`Outcome`](crate::sim::Outcome).
+    pub(crate) last_resorts: [u64; 3],
+    /// When each group's newest operation was committed.
+    started_at: BTreeMap<Token, At>,
     /// Moves that nobody asked for.
     moves: flap_budget::Moves,
     /// Groups, for names.
@@ -92,6 +99,8 @@ impl Oracle {
             grants: BTreeMap::new(),
             done: BTreeMap::new(),
             unsound: BTreeMap::new(),
+            last_resorts: [0; 3],
+            started_at: BTreeMap::new(),
             elections: Vec::new(),
             moves: flap_budget::Moves::new(),
             specs: specs.to_vec(),

@@ -74,6 +74,9 @@ pub struct Outcome {
     pub digest: u64,
     /// As much of the trace as was asked for.
     pub trace: Vec<String>,
+    /// How often a lease went on by the promises of peers, a grant was held back by one, and a
+    /// machine was switched off.
+    pub last_resorts: [u64; 3],
     /// The invariants that were judged at least once.
     pub judged: Vec<&'static str>,
 }
@@ -96,6 +99,7 @@ pub fn run(options: Options) -> Outcome {
         events: world.events,
         committed: world.oracle.log.len() as u64,
         digest: world.trace.digest(),
+        last_resorts: world.oracle.last_resorts,
         judged: world.oracle.judged.iter().copied().collect(),
         trace: world.trace.into_lines(),
     }

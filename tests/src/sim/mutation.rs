@@ -48,13 +48,27 @@ pub enum Mutation {
     GateNeedsAgent,
     /// A coordinator that starts goes on one entry too late in the log.
     SkipEntry,
+    /// An appliance that has promised accepts grants all the same.
+    PromiseBlocksNothing,
+    /// An agent that starts does not know what it had promised.
+    ForgetsPromise,
+    /// An agent counts what promises give it from the last answer.
+    ExtensionFromReply,
+    /// One peer's promise is enough, whatever the others say.
+    OnePromiseSuffices,
+    /// Promises give a lease back that is over.
+    ReacquireAfterLapse,
+    /// The end of a lease counts although fencing is required.
+    RequireIgnored,
+    /// A machine that was switched off is on again at once.
+    BootsAtOnce,
     /// Leases are waited for as if all clocks ran at one rate.
     NoDriftAllowance,
 }
 
 impl Mutation {
     /// All of them.
-    pub const ALL: [Mutation; 21] = [
+    pub const ALL: [Mutation; 28] = [
         Mutation::SkipWait,
         Mutation::AcceptLowerToken,
         Mutation::ActBeforeCommit,
@@ -75,6 +89,13 @@ impl Mutation {
         Mutation::OlderTermsQuorum,
         Mutation::GateNeedsAgent,
         Mutation::SkipEntry,
+        Mutation::PromiseBlocksNothing,
+        Mutation::ForgetsPromise,
+        Mutation::ExtensionFromReply,
+        Mutation::OnePromiseSuffices,
+        Mutation::ReacquireAfterLapse,
+        Mutation::RequireIgnored,
+        Mutation::BootsAtOnce,
         Mutation::NoDriftAllowance,
     ];
 
@@ -101,6 +122,13 @@ impl Mutation {
             Mutation::OlderTermsQuorum => "older-terms-quorum",
             Mutation::GateNeedsAgent => "gate-needs-agent",
             Mutation::SkipEntry => "skip-entry",
+            Mutation::PromiseBlocksNothing => "promise-blocks-nothing",
+            Mutation::ForgetsPromise => "forgets-promise",
+            Mutation::ExtensionFromReply => "extension-from-reply",
+            Mutation::OnePromiseSuffices => "one-promise-suffices",
+            Mutation::ReacquireAfterLapse => "reacquire-after-lapse",
+            Mutation::RequireIgnored => "require-ignored",
+            Mutation::BootsAtOnce => "boots-at-once",
             Mutation::NoDriftAllowance => "no-drift-allowance",
         }
     }

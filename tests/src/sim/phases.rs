@@ -50,7 +50,7 @@ impl World {
     }
 
     pub(crate) fn start_agent(&mut self, agent: usize) {
-        self.agents[agent].start();
+        self.agents[agent].start(self.now, self.mutation);
         self.begin_agent(agent);
         self.turn(agent);
     }

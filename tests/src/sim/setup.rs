@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use coordinator_core::ids::{AdapterName, ApplianceName, BindingName, GroupName, NameError, ProbeName};
 use coordinator_core::model::{
-    ApplianceSpec, BindingKind, BindingSpec, GroupSpec, LeaseSpec, Policy, ProbeKind, ProbeSpec, Trigger,
+    ApplianceSpec, BindingKind, BindingSpec, FenceSpec, Fencing, GroupSpec, LeaseSpec, Policy, ProbeKind,
+    ProbeSpec, QuorumLoss, Trigger,
 };
 
 use super::clock::{At, Clock, START, ms};
@@ -120,7 +121,8 @@ fn group(
         failback: random.pick(&[Trigger::Manual, Trigger::Manual, Trigger::Automatic]),
         stabilisation: Duration::from_secs(8),
         flap_moves: 4,
-        flap_window: Duration::from_secs(60),
+        // A failback that waits for it must be over well before a calm is.
+        flap_window: Duration::from_secs(30),
         operation_timeout: Duration::from_secs(20),
         freshness: Duration::from_millis(random.pick(&[1_500, 2_000, 3_000])),
         ..Policy::default()
@@ -134,6 +136,44 @@ fn group(
         lease: LeaseSpec { ttl, drift_ppm: timings.drift_ppm(), ..LeaseSpec::default() },
         path_probes: Vec::new(),
     })
+}
+
+/// What is declared for the worst case.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct LastResort {
+    /// Some group goes on without a quorum.
+    pub(crate) failsafe: bool,
+    /// Operators give that up and take it up again.
+    pub(crate) toggles: bool,
+    /// Some group's earlier actives are switched off.
+    pub(crate) fencing: bool,
+}
+
+/// Failsafe and fencing, for some groups of some worlds.
+#[expect(clippy::expect_used, reason = "the name is written down here, and follows the rule for names")]
+pub(crate) fn last_resort(random: &mut Random, specs: &mut [GroupSpec]) -> LastResort {
+    let mut drawn = LastResort { toggles: random.percent(30), ..LastResort::default() };
+    for spec in specs {
+        if random.percent(40) {
+            drawn.failsafe = true;
+            spec.policy.quorum_loss = QuorumLoss::Failsafe;
+        }
+        spec.policy.fencing = match random.below(5) {
+            0 => Fencing::Prefer,
+            1 => Fencing::Require,
+            _ => Fencing::Never,
+        };
+        drawn.fencing |= spec.policy.fencing != Fencing::Never;
+        for appliance in &mut spec.appliances {
+            appliance.peer = vec![(appliance.address, 7403).into()];
+            appliance.fence = Some(FenceSpec::PowerOff {
+                adapter: AdapterName::new("cloud").expect("a sound name"),
+                resource: appliance.name.to_string(),
+            });
+        }
+    }
+    drawn.toggles &= drawn.failsafe;
+    drawn
 }
 
 fn heartbeat() -> Result<ProbeSpec, NameError> {

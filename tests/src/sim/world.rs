@@ -7,7 +7,7 @@ use coordinator_core::time::Mono;
 
 use super::Options;
 use super::act::Answer;
-use super::agent::Agent;
+use super::agent::{Agent, Asked};
 use super::clock::{At, START, ms};
 use super::cloud::Cloud;
 use super::coordinator::Coordinator;
@@ -18,7 +18,7 @@ use super::mutation::Mutation;
 use super::net::Network;
 use super::queue::Queue;
 use super::random::Random;
-use super::setup::{self, COORDINATORS, Timings};
+use super::setup::{self, COORDINATORS, LastResort, Timings};
 use super::trace::Trace;
 
 /// A world with everything in it. Nothing outside it has any influence on it.
@@ -32,6 +32,8 @@ pub(crate) struct World {
     pub(crate) timings: Timings,
     /// Whether votes are withheld while a leader was heard of. Safety must not rest on it.
     pub(crate) sticky_votes: bool,
+    /// What is declared for the worst case, anywhere.
+    pub(crate) last_resort: LastResort,
     pub(crate) specs: Vec<GroupSpec>,
     pub(crate) coordinators: Vec<Coordinator>,
     pub(crate) agents: Vec<Agent>,
@@ -51,7 +53,9 @@ impl World {
     pub(crate) fn new(options: Options) -> World {
         let mut random = Random::new(options.seed);
         let timings = Timings::drawn(&mut random);
-        let specs = setup::groups(&mut random, &timings);
+        let mut specs = setup::groups(&mut random, &timings);
+        // Drawn beside the rest: a world without them is the same as ever.
+        let last_resort = setup::last_resort(&mut Random::new(!options.seed), &mut specs);
         let sizes: Vec<usize> = specs.iter().map(|spec| spec.appliances.len()).collect();
         let mut agents = Vec::new();
         for (group, spec) in specs.iter().enumerate() {
@@ -65,6 +69,7 @@ impl World {
         let mut world = World {
             now: START,
             queue: Queue::default(),
+            last_resort,
             sticky_votes: random.percent(80),
             random,
             trace: Trace::new(options.keep),
@@ -88,12 +93,13 @@ impl World {
 
     fn begin_everything(&mut self) {
         let (timings, sticky) = (self.timings, self.sticky_votes);
-        self.trace.line(self.now, format_args!("{timings:?}, sticky votes {sticky}"));
+        let last_resort = self.last_resort;
+        self.trace.line(self.now, format_args!("{timings:?}, sticky votes {sticky}, {last_resort:?}"));
         for node in 0..COORDINATORS {
             self.begin_coordinator(node);
         }
         for agent in 0..self.agents.len() {
-            self.agents[agent].start();
+            self.agents[agent].start(self.now, self.mutation);
             self.begin_agent(agent);
         }
         // Some seconds to form the cluster and to activate the groups.
@@ -120,6 +126,8 @@ impl World {
             Event::Nemesis => self.on_nemesis(),
             Event::Strike(plan) => self.strike(plan),
             Event::FaultEnds(id) => self.end(id),
+            Event::PowersOff { node, life, call, agent } => self.on_powers_off(node, life, call, agent),
+            Event::PowerOn(agent) => self.power_on(agent),
             Event::Phase => self.on_phase(),
             Event::Calm => self.on_calm(),
             Event::CloudArrive { node, life, call, request } => {
@@ -155,9 +163,7 @@ impl World {
             Event::Deliver { from, to, message } if to < COORDINATORS => {
                 self.for_coordinator(to, from, message)
             }
-            Event::Deliver { from, to, message: Message::Reply { request, instruction, ttl_ms } } => {
-                self.on_reply(to - COORDINATORS, from, request, instruction, ttl_ms);
-            }
+            Event::Deliver { from, to, message } => self.for_agent(to - COORDINATORS, from, message),
             Event::Timer { node, timer, .. } => self.on_timer(node, timer),
             Event::CloudAnswered { node, call, answer, .. } => self.on_cloud_answered(node, call, answer),
             _ => {}
@@ -174,7 +180,22 @@ impl World {
             }
             Message::Report { request, report } => self.on_report(node, from, request, report),
             Message::Sights { seq, sights } => self.on_sights(node, from, seq, sights),
-            Message::Reply { .. } => {}
+            Message::Reply { .. } | Message::Promise { .. } | Message::Promised { .. } => {}
+        }
+    }
+
+    fn for_agent(&mut self, agent: usize, from: NodeIx, message: Message) {
+        match message {
+            Message::Reply { request, instruction, declared } => {
+                self.on_reply(agent, from, request, instruction, declared);
+            }
+            Message::Promise { ask, token, for_ms } => {
+                self.on_asked(agent, Asked { from, ask, token, for_ms });
+            }
+            Message::Promised { ask, promised, token } => {
+                self.on_promised(agent, from, ask, promised, token);
+            }
+            _ => {}
         }
     }
 
@@ -194,6 +215,8 @@ impl World {
             Timer::Report { to } => self.on_report_timer(node - COORDINATORS, to),
             Timer::Turn => self.turn(node - COORDINATORS),
             Timer::Stored => self.on_stored(node - COORDINATORS),
+            Timer::Promiser => self.on_promiser_timer(node - COORDINATORS),
+            Timer::PromisesOver { round } => self.on_promises_over(node - COORDINATORS, round),
         }
     }
 

@@ -17,6 +17,8 @@ pub(crate) enum Ask {
     Sleep(Duration),
     /// Does this node still lead?
     Confirm,
+    /// Is it still pending, in the state that is as new as that word?
+    StillWanted,
     /// Have the outcome of an attempt in the log: `None` is success.
     Record {
         error: Option<String>,
@@ -30,6 +32,7 @@ pub(crate) enum Answer {
     Cloud(CloudAnswer),
     Slept,
     Confirmed(bool),
+    Wanted(bool),
     /// Whether it was taken into the log, by whatever verdict.
     Recorded(bool),
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::Reporter;
 use crate::sim::clock::micros;
-use crate::sim::event::{Message, NodeIx, Report, Timer};
+use crate::sim::event::{Declared, Message, NodeIx, Report, Timer};
 use crate::sim::setup::COORDINATORS;
 use crate::sim::world::World;
 
@@ -17,7 +17,7 @@ impl World {
         if now < a.reporters[to].due {
             return;
         }
-        let ttl = a.ttl.unwrap_or(Duration::from_secs(8));
+        let ttl = a.declared.map_or(Duration::from_secs(8), Declared::ttl);
         let wait = micros((ttl / 3).clamp(Duration::from_millis(250), Duration::from_millis(1_000)));
         let interval = micros(longest.min(ttl / 8).max(Duration::from_millis(20)));
         let next = match a.reporters[to].waiting {
@@ -35,8 +35,8 @@ impl World {
         a.seq += 1;
         let mono = a.clock.mono(now);
         a.reporters[to] = Reporter { waiting: Some((request, now, mono)), due: next };
-        let (highest, holding, vips_up, fault) = a.told;
-        let report = Report { boot: a.life, seq: a.seq, highest, holding, vips_up, fault };
+        let (highest, holding, vips_up, fault, revision) = a.told;
+        let report = Report { boot: a.life, seq: a.seq, highest, holding, vips_up, fault, revision };
         self.at(next, COORDINATORS + agent, Timer::Report { to });
         self.send(COORDINATORS + agent, to, Message::Report { request, report });
     }

@@ -13,7 +13,7 @@ use crate::sim::act::Answer;
 use crate::sim::clock::{At, ms};
 use crate::sim::event::{NodeIx, Timer};
 use crate::sim::mutation::Mutation;
-use crate::sim::mutation::rules::{seen_by_decide, unproved, with_allowance};
+use crate::sim::mutation::rules::{as_leased, seen_by_decide, unproved};
 use crate::sim::raft::Role;
 use crate::sim::world::World;
 
@@ -161,8 +161,8 @@ impl World {
         let Some(leading) = &c.leading else { return Due::default() };
         let (holdings, mono) = (self.holdings(node), self.mono(node));
         let mut due = match self.mutation {
-            Some(Mutation::NoDriftAllowance | Mutation::HalfDriftAllowance) => {
-                let drifting = |group| with_allowance(self.mutation, group).into_owned();
+            Some(Mutation::NoDriftAllowance | Mutation::HalfDriftAllowance | Mutation::RequireIgnored) => {
+                let drifting = |group| as_leased(self.mutation, group).into_owned();
                 let groups = c.state.groups.iter().map(|(name, group)| (name.clone(), drifting(group)));
                 let state = State { groups: groups.collect(), ..c.state.clone() };
                 release::due(&state, actions, &leading.table, &holdings, mono)

@@ -1,9 +1,11 @@
 //! Operators: they ask whoever believes to lead. Mirrors `control_loop/handle.rs`.
 
+use std::net::{IpAddr, Ipv4Addr};
+
 use coordinator_core::command::{Actor, CommandBody, OperationKind};
 use coordinator_core::decide::{MoveRequest, admit};
 use coordinator_core::ids::ApplianceName;
-use coordinator_core::model::Trigger;
+use coordinator_core::model::{BindingKind, QuorumLoss, Trigger};
 use coordinator_core::reason::Reason;
 
 use super::Then;
@@ -24,6 +26,9 @@ pub(crate) enum Wish {
 impl World {
     /// Someone asks for something.
     pub(crate) fn on_operator(&mut self) {
+        if self.last_resort.failsafe && self.random.percent(12) {
+            return self.redeclare();
+        }
         let group = self.random.below(self.specs.len());
         let spec = &self.specs[group];
         let (name, count) = (spec.name.clone(), spec.appliances.len());
@@ -53,6 +58,36 @@ impl World {
             _ => Wish::Set(CommandBody::Unfreeze { group: name.clone(), reason: reason.clone() }),
         };
         self.ask(wish);
+    }
+
+    /// Gives failsafe up or takes it up again; or, where nobody ever does, asks for what is refused
+    /// as long as promises are relied on.
+    fn redeclare(&mut self) {
+        let group = self.random.below(self.specs.len());
+        let name = self.specs[group].name.clone();
+        let Some(known) = self.oracle.state().groups.get(&name) else { return };
+        if self.specs[group].policy.quorum_loss == QuorumLoss::Drop || known.active.is_none() {
+            return;
+        }
+        let mut spec = known.spec.clone();
+        if self.last_resort.toggles {
+            spec.policy.quorum_loss = match spec.policy.quorum_loss {
+                QuorumLoss::Drop => QuorumLoss::Failsafe,
+                QuorumLoss::Failsafe => QuorumLoss::Drop,
+            };
+            return self.ask(Wish::Set(CommandBody::PutGroup(spec)));
+        }
+        let body = if self.random.percent(50) {
+            CommandBody::RemoveGroup(name)
+        } else {
+            for binding in &mut spec.bindings {
+                if let BindingKind::Vip { address, .. } = &mut binding.kind {
+                    *address = IpAddr::V4(Ipv4Addr::new(10, 9, 9, 9));
+                }
+            }
+            CommandBody::PutGroup(spec)
+        };
+        self.ask(Wish::Set(body));
     }
 
     /// Asks a node that believes to lead, if there is one.

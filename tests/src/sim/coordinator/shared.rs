@@ -16,9 +16,9 @@ use coordinator_core::time::Mono;
 
 use super::Seen;
 use crate::sim::clock::{At, micros, ms};
-use crate::sim::event::{Message, NodeIx, Report, Timer};
+use crate::sim::event::{Declared, Message, NodeIx, Report, Timer};
 use crate::sim::mutation::Mutation;
-use crate::sim::mutation::rules::{alone, with_allowance};
+use crate::sim::mutation::rules::{alone, as_leased};
 use crate::sim::raft::Role;
 use crate::sim::setup::COORDINATORS;
 use crate::sim::world::World;
@@ -50,16 +50,16 @@ impl World {
             (Some(leading), Some((term, acked))) if leading.term == term => match group {
                 None => Instruction::NotDeclared,
                 Some(group) => {
-                    let group = with_allowance(self.mutation, group);
+                    let group = as_leased(self.mutation, group);
                     let answer = leading.table.answer(&group, &name, mono, Some(acked));
                     instruction(&group, answer)
                 }
             },
             _ => Instruction::NotLeader,
         };
-        let ttl_ms = group.map_or(0, |group| u64::try_from(group.spec.lease.ttl.as_millis()).unwrap_or(0));
+        let declared = group.map(Declared::of);
         let changed = group.is_some() && take_report(&mut c.agents, &name, report, mono);
-        self.send(node, from, Message::Reply { request, instruction, ttl_ms });
+        self.send(node, from, Message::Reply { request, instruction, declared });
         if changed {
             self.wake(node);
         }
@@ -154,8 +154,8 @@ impl World {
         let holding = |seen: &Seen| Holding {
             held: Held { highest: seen.report.highest, holding: seen.report.holding },
             vips_up: seen.report.vips_up,
-            revision: 0,
-            revision_since: Mono::default(),
+            revision: seen.report.revision,
+            revision_since: seen.revision_since,
         };
         self.coordinators[node].agents.iter().map(|(name, seen)| (name.clone(), holding(seen))).collect()
     }
@@ -169,16 +169,18 @@ fn take_report(
     received: Mono,
 ) -> bool {
     let Some(seen) = agents.get_mut(name) else {
-        agents.insert(name.clone(), Seen { received, report });
+        agents.insert(name.clone(), Seen { received, revision_since: received, report });
         return true;
     };
-    let old = std::mem::replace(seen, Seen { received, report });
-    if old.report.boot == report.boot && old.report.seq >= report.seq {
-        *seen = old;
+    let old = seen.report;
+    if old.boot == report.boot && old.seq >= report.seq {
         return false;
     }
-    let told = |r: &Report| (r.boot, r.highest, r.holding, r.vips_up, r.fault);
-    told(&old.report) != told(&report)
+    let same = (old.boot, old.revision) == (report.boot, report.revision);
+    let revision_since = if same { seen.revision_since } else { received };
+    *seen = Seen { received, revision_since, report };
+    let told = |r: &Report| (r.boot, r.highest, r.holding, r.vips_up, r.fault, r.revision);
+    told(&old) != told(&report)
 }
 
 fn instruction(group: &Group, answer: Answer) -> Instruction {

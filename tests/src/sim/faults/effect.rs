@@ -1,8 +1,9 @@
 //! Faults coming into force and ending.
 
 use super::{Fault, Trouble};
-use crate::sim::clock::{At, Clock};
+use crate::sim::clock::{At, Clock, micros};
 use crate::sim::event::{Event, NodeIx};
+use crate::sim::mutation::Mutation;
 use crate::sim::net::Link;
 use crate::sim::setup::COORDINATORS;
 use crate::sim::world::World;
@@ -24,12 +25,7 @@ impl World {
         match &fault {
             Fault::CoordinatorDown(node) => self.coordinators[*node].crash(),
             Fault::AgentDown(agent) => self.agents[*agent].crash(),
-            Fault::MachineDown(agent) => {
-                let agent = &mut self.agents[*agent];
-                agent.crash();
-                agent.machine_up = false;
-                agent.carried = None;
-            }
+            Fault::MachineDown(agent) => self.switch_off(*agent),
             counted => self.count(counted, true),
         }
         self.faults.insert(id, fault);
@@ -41,15 +37,13 @@ impl World {
         self.trace.line(self.now, format_args!("fault {id} is over"));
         match &fault {
             Fault::CoordinatorDown(node) => self.start_coordinator(*node),
-            Fault::AgentDown(agent) => self.start_agent(*agent),
-            Fault::MachineDown(agent) => {
-                let agent = *agent;
-                // Booted just now: its clock begins anew, and nothing of before is on it.
-                let rate_ppm = self.agents[agent].clock.rate_ppm;
-                self.agents[agent].clock = Clock { zero: self.now, rate_ppm, wall_ahead_ms: 0 };
-                self.agents[agent].machine_up = true;
-                self.start_agent(agent);
+            Fault::AgentDown(agent) => {
+                let a = &self.agents[*agent];
+                if a.machine_up && !a.up {
+                    self.start_agent(*agent);
+                }
             }
+            Fault::MachineDown(agent) => self.power_on(*agent),
             counted => self.count(counted, false),
         }
         let now = self.now;
@@ -62,6 +56,44 @@ impl World {
             | Fault::KernelStuck(agent) => self.agents[agent].unwell_at = now,
             _ => {}
         }
+    }
+
+    /// A cloud switches a machine off. Somebody switches it on again, but not within the longest
+    /// lease: that it stays off for so long is an assumption.
+    pub(crate) fn power_off(&mut self, agent: usize) {
+        if !self.agents[agent].machine_up {
+            return;
+        }
+        self.switch_off(agent);
+        self.oracle.last_resorts[2] += 1;
+        let name = &self.agents[agent].name;
+        self.trace.line(self.now, format_args!("{name} is switched off"));
+        let wait = self.specs[self.agents[agent].group].lease.wait();
+        let least = if self.mutation == Some(Mutation::BootsAtOnce) { 50_000 } else { micros(wait) };
+        let at = self.now + least + self.random.long_tail_ms(100, 12_000);
+        self.queue.push(at, Event::PowerOn(agent));
+    }
+
+    fn switch_off(&mut self, agent: usize) {
+        let now = self.now;
+        let agent = &mut self.agents[agent];
+        agent.crash();
+        agent.machine_up = false;
+        agent.carried = None;
+        agent.unwell_at = now;
+    }
+
+    /// Booted just now: its clock begins anew, and nothing of before is on it.
+    pub(crate) fn power_on(&mut self, agent: usize) {
+        if self.agents[agent].machine_up {
+            return;
+        }
+        let rate_ppm = self.agents[agent].clock.rate_ppm;
+        self.agents[agent].clock = Clock { zero: self.now, rate_ppm, wall_ahead_ms: 0 };
+        self.agents[agent].machine_up = true;
+        self.agents[agent].on_at = self.now;
+        self.agents[agent].unwell_at = self.now;
+        self.start_agent(agent);
     }
 
     /// Faults that overlap are counted.

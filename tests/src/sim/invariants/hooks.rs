@@ -6,8 +6,9 @@ use coordinator_core::command::{Command, CommandBody, StepOutcome};
 use coordinator_core::ids::Token;
 
 use super::{
-    Outcome, acknowledged_survive, cloud_fencing, committed_first, converges, flap_budget, gated_writes,
-    healthy_stays, one_vip_holder, operators_respected, replicas_agree, tokens_rise,
+    Outcome, acknowledged_survive, cloud_fencing, committed_first, converges, fenced_first, flap_budget,
+    gated_writes, granted_first, healthy_stays, one_vip_holder, operators_respected, relied_on,
+    replicas_agree, tokens_rise,
 };
 use crate::sim::cloud::{Resource, ResourceIx};
 use crate::sim::event::{Entry, NodeIx};
@@ -40,6 +41,7 @@ impl World {
         let oracle = &mut self.oracle;
         let before = tokens_rise::Before::of(&oracle.state, oracle.looks_at_all(index, command));
         let respected = operators_respected::judge(&oracle.state, command);
+        let relied = relied_on::judge(&oracle.state, command, &self.agents, self.now);
         let outcome = apply_with(self.mutation, &mut oracle.state, index, command);
         let accepted = outcome.is_ok();
         for event in outcome.iter().flatten() {
@@ -62,8 +64,10 @@ impl World {
             return;
         }
         oracle.judge(operators_respected::NAME, respected);
+        oracle.judge(relied_on::NAME, relied);
         match &command.body {
             CommandBody::StartOperation(start) => {
+                oracle.started_at.insert(Token(index), self.now);
                 let place = |g: usize| oracle.specs[g].appliances.iter().position(|a| a.name == start.to);
                 let group = oracle.specs.iter().position(|spec| spec.name == start.group);
                 if let Some((group, place)) = group.and_then(|g| Some((g, place(g)?))) {
@@ -120,11 +124,13 @@ impl World {
     }
 
     /// A write leaves for the cloud.
-    pub(crate) fn oracle_writes(&mut self, node: NodeIx, term: u64) {
+    pub(crate) fn oracle_writes(&mut self, node: NodeIx, term: u64, token: Token) {
         let resumed_at = self.coordinators[node].resumed_at;
         let judgement = gated_writes::judge(&self.oracle.elections, term, resumed_at, self.now);
         let judgement = judgement.map_err(|what| format!("c{}: {what}", node + 1));
         self.oracle.judge(gated_writes::NAME, judgement);
+        let judgement = fenced_first::judge(&self.oracle, &self.agents, token, self.now);
+        self.oracle.judge(fenced_first::NAME, judgement);
     }
 
     pub(crate) fn oracle_cloud_wrote(&mut self, resource: ResourceIx, before: &Resource, after: &Resource) {
@@ -152,6 +158,11 @@ impl World {
         let judgement = committed_first::judge(&self.oracle, a.group, token, a.place);
         let judgement = judgement.map_err(|what| format!("{} {what}", a.name));
         self.oracle.judge(committed_first::NAME, judgement);
+        let judgement = granted_first::judge(a, token, self.now);
+        self.oracle.judge(granted_first::NAME, judgement);
+        let judgement = fenced_first::judge(&self.oracle, &self.agents, token, self.now);
+        self.oracle.judge(fenced_first::NAME, judgement);
+        let a = &self.agents[agent];
         let judgement = tokens_rise::held(&a.name, a.disk, token);
         self.oracle.judge(tokens_rise::NAME, judgement);
     }

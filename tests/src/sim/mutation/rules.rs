@@ -9,6 +9,7 @@ use coordinator_core::apply::apply;
 use coordinator_core::command::{Command, CommandBody, ReleaseProof};
 use coordinator_core::decide::Observations;
 use coordinator_core::ids::NodeId;
+use coordinator_core::model::Fencing;
 use coordinator_core::state::{Group, State};
 
 use super::Mutation;
@@ -34,6 +35,16 @@ pub(crate) fn apply_with(
         (Some(Mutation::IgnoreFlapBudget), CommandBody::StartOperation(start)) => {
             state.groups.get_mut(&start.group).into_iter().for_each(|group| group.automatic_moves.clear());
             apply(state, index, command)
+        }
+        (Some(Mutation::RequireIgnored), CommandBody::RecordRelease { group, .. }) => {
+            let name = group.clone();
+            let Some(group) = state.groups.get_mut(&name) else { return apply(state, index, command) };
+            let fencing = std::mem::replace(&mut group.spec.policy.fencing, Fencing::Never);
+            let outcome = apply(state, index, command);
+            if let Some(group) = state.groups.get_mut(&name) {
+                group.spec.policy.fencing = fencing;
+            }
+            outcome
         }
         (Some(Mutation::AcceptOldRelease), CommandBody::RecordRelease { group, appliance, proof, .. }) => {
             let token = state.groups.get(group).map(|group| group.token).unwrap_or_default();
@@ -63,16 +74,21 @@ pub(crate) fn alone(mut observations: Observations, leader: NodeId) -> Observati
     observations
 }
 
-/// The group, with the mistaken allowance for drifting clocks.
-pub(crate) fn with_allowance(mutation: Option<Mutation>, group: &Group) -> Cow<'_, Group> {
-    let part = match mutation {
-        Some(Mutation::NoDriftAllowance) => 0,
-        Some(Mutation::HalfDriftAllowance) => group.spec.lease.drift_ppm / 2,
+/// The group as the lease table and the proofs of releases go by it: with a mistaken allowance
+/// for drifting clocks, or without its fencing.
+pub(crate) fn as_leased(mutation: Option<Mutation>, group: &Group) -> Cow<'_, Group> {
+    let mut changed = match mutation {
+        Some(Mutation::NoDriftAllowance | Mutation::HalfDriftAllowance | Mutation::RequireIgnored) => {
+            group.clone()
+        }
         _ => return Cow::Borrowed(group),
     };
-    let mut group = group.clone();
-    group.spec.lease.drift_ppm = part;
-    Cow::Owned(group)
+    match mutation {
+        Some(Mutation::NoDriftAllowance) => changed.spec.lease.drift_ppm = 0,
+        Some(Mutation::HalfDriftAllowance) => changed.spec.lease.drift_ppm /= 2,
+        _ => changed.spec.policy.fencing = Fencing::Never,
+    }
+    Cow::Owned(changed)
 }
 
 /// Releases without a proof of their own.
