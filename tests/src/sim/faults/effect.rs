@@ -76,6 +76,8 @@ impl World {
 
     fn switch_off(&mut self, agent: usize) {
         let now = self.now;
+        // A power-off that comes late disturbs the calm.
+        self.calm_since = now;
         let agent = &mut self.agents[agent];
         agent.crash();
         agent.machine_up = false;
@@ -92,6 +94,7 @@ impl World {
         self.agents[agent].clock = Clock { zero: self.now, rate_ppm, wall_ahead_ms: 0 };
         self.agents[agent].machine_up = true;
         self.agents[agent].on_at = self.now;
+        self.calm_since = self.now;
         self.agents[agent].unwell_at = self.now;
         self.start_agent(agent);
     }
