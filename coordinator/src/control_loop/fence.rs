@@ -131,6 +131,11 @@ impl Tools {
                 }
             }
             let done = outcome == StepOutcome::Done;
+            if done {
+                // A machine that boots at once could still be granted its old lease, by a leader
+                // that is deposed and does not know it. That it is off counts once none such lasts.
+                tokio::time::sleep(self.shared.left_of_earlier_leases(group)).await;
+            }
             let record = CommandBody::RecordFence(RecordFence {
                 group: group.clone(),
                 appliance: appliance.clone(),

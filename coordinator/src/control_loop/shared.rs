@@ -147,6 +147,12 @@ impl Shared {
         self.lock().agents.get(appliance).is_some_and(|seen| now.since(seen.received) <= span)
     }
 
+    /// For how long a lease that an earlier leader gave in `group` may still last.
+    pub(crate) fn left_of_earlier_leases(&self, group: &GroupName) -> Duration {
+        let state = self.replica.state();
+        left_of_earlier_leases(self.lock().leading.as_ref(), state.groups.get(group), self.clock.now().mono)
+    }
+
     /// See [`ControlHandle::agent_report`](super::ControlHandle::agent_report).
     pub(crate) fn agent_report(&self, report: AgentReport) -> AgentReply {
         let leader = self.replica.leadership().borrow().leader;
@@ -285,6 +291,15 @@ fn made(life: u64, since: Option<Since>, now: Mono) -> Option<Mono> {
     let since = since.filter(|since| since.reading.life == life)?;
     let issued = Mono(Duration::from_micros(since.reading.at_us));
     (issued <= now).then(|| made_at(issued, Duration::from_micros(since.elapsed_us), now))
+}
+
+/// See [`Shared::left_of_earlier_leases`]. None is left of a group that is gone, and nothing
+/// follows from the answer on a node that does not lead.
+fn left_of_earlier_leases(leading: Option<&LeadingTerm>, group: Option<&Group>, now: Mono) -> Duration {
+    match (leading, group) {
+        (Some(leading), Some(group)) => leading.table.earlier_over_at(group).since(now),
+        _ => Duration::ZERO,
+    }
 }
 
 /// What to tell an agent. `quorum` is the term in which this node leads now, and `t_q` in it.

@@ -102,3 +102,15 @@ fn a_revision_counts_from_the_first_report_of_it_in_one_life_of_the_agent() {
     assert_eq!(since(1, 8, 300), ms(300), "another declaration");
     assert_eq!(since(2, 8, 400), ms(400), "another life may rely on promises that this one cannot know of");
 }
+
+#[test]
+fn what_earlier_leaders_granted_lasts_for_a_lease_and_the_bound_on_drift_from_the_election() {
+    let group = active_group();
+    let wait = group.spec.lease.wait();
+    let left = |now| left_of_earlier_leases(Some(&leading(4)), Some(&group), now);
+    assert_eq!(left(ms(0)), wait);
+    assert_eq!(left(ms(0).plus(wait / 2)), wait - wait / 2);
+    assert_eq!(left(ms(0).plus(wait)), Duration::ZERO);
+    assert_eq!(left_of_earlier_leases(None, Some(&group), ms(0)), Duration::ZERO);
+    assert_eq!(left_of_earlier_leases(Some(&leading(4)), None, ms(0)), Duration::ZERO);
+}
