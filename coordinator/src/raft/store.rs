@@ -14,6 +14,7 @@
 
 use std::fs::{self, File};
 use std::io;
+use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -132,8 +133,8 @@ impl Sum {
 }
 
 impl Store {
-    /// Opens the store at `path` and reads the state. One that cannot be read, even after sled's
-    /// own snapshot files are removed, is moved aside and started empty: it is rebuilt from the
+    /// Opens the store at `path` and reads the state. One that cannot be read, or that sled panics
+    /// over, even after sled's own snapshot files are removed, is moved aside and started empty: it is rebuilt from the
     /// log and the newest snapshot.
     ///
     /// # Errors
@@ -144,7 +145,8 @@ impl Store {
             let (state, meta) = store.load()?;
             Ok::<_, StoreError>((store, state, meta))
         };
-        match attempt() {
+        let first = unwinding(&attempt).unwrap_or_else(|| Err(failed("read")(panicked())));
+        match first {
             Ok(opened) => Ok(opened),
             Err(StoreError::Sled { source: sled::Error::Io(source), .. }) => {
                 // The disk or the permissions, not the content: setting it aside would not help.
@@ -409,8 +411,8 @@ fn open_db(path: &Path) -> Result<sled::Db, StoreError> {
     remove_snapshots(path, |name| name.ends_with(".generating"))?;
     let config = sled::Config::new().path(path).cache_capacity(CACHE_BYTES).flush_every_ms(None);
     match open_unlocked(&config) {
-        Err(sled::Error::Corruption { .. }) => {
-            tracing::warn!(path = %path.display(), "sled reports corruption: trying without its snapshot files");
+        Err(sled::Error::Corruption { .. } | sled::Error::ReportableBug(_)) => {
+            tracing::warn!(path = %path.display(), "sled cannot make sense of the store: trying without its snapshot files");
             remove_snapshots(path, |_| true)?;
             open_unlocked(&config).map_err(failed("open"))
         }
@@ -424,7 +426,7 @@ fn open_db(path: &Path) -> Result<sled::Db, StoreError> {
 fn open_unlocked(config: &sled::Config) -> sled::Result<sled::Db> {
     let deadline = Instant::now() + LOCK_PATIENCE;
     loop {
-        match config.open() {
+        match unwinding(|| config.open()).unwrap_or_else(|| Err(panicked())) {
             Err(sled::Error::Io(error))
                 if error.to_string().contains("acquire lock") && Instant::now() < deadline =>
             {
@@ -433,6 +435,16 @@ fn open_unlocked(config: &sled::Config) -> sled::Result<sled::Db> {
             opened => return opened,
         }
     }
+}
+
+/// What a panic inside sled is taken for: it panics over some of what a power loss leaves.
+fn panicked() -> sled::Error {
+    sled::Error::ReportableBug("it panicked over what it found on disk".to_owned())
+}
+
+/// `None` when `reading` panicked. Nothing of what it touched is used afterwards.
+fn unwinding<T>(reading: impl FnOnce() -> T) -> Option<T> {
+    std::panic::catch_unwind(AssertUnwindSafe(reading)).ok()
 }
 
 fn remove_snapshots(path: &Path, which: fn(&str) -> bool) -> Result<(), StoreError> {
@@ -477,6 +489,13 @@ mod tests {
 
     use super::*;
     use crate::raft::types::log_id;
+
+    #[test]
+    fn a_panic_of_sled_is_an_error_that_sets_the_store_aside() {
+        let panics = || -> sled::Result<sled::Db> { panic!("tried to serialize Uninitialized") };
+        let opened = unwinding(panics).unwrap_or_else(|| Err(panicked()));
+        assert!(matches!(opened, Err(sled::Error::ReportableBug(_))));
+    }
 
     fn event(index: u64, level: Level) -> Event {
         Event {
