@@ -145,7 +145,7 @@ impl Store {
             let (state, meta) = store.load()?;
             Ok::<_, StoreError>((store, state, meta))
         };
-        let first = unwinding(&attempt).unwrap_or_else(|| Err(failed("read")(panicked())));
+        let first = unwinding(attempt).unwrap_or_else(|| Err(failed("read")(panicked())));
         match first {
             Ok(opened) => Ok(opened),
             Err(StoreError::Sled { source: sled::Error::Io(source), .. }) => {
