@@ -169,7 +169,7 @@ pub(crate) enum Message {
         term: u64,
         matched: Option<u64>,
         hint: u64,
-        sent: Mono,
+        sent: Option<Mono>,
     },
     Report {
         request: u64,

@@ -99,7 +99,9 @@ impl World {
         let Append { term, prev, ref entries, commit, sent } = *append;
         let raft = &self.coordinators[node].raft;
         if term < raft.term {
-            let message = Message::Appended { term: raft.term, matched: None, hint: 0, sent };
+            // No acknowledgement: it may reach a later life of the sender, whose clock began anew, as
+            // the leader of the very term that it names.
+            let message = Message::Appended { term: raft.term, matched: None, hint: 0, sent: None };
             return self.send(node, from, message);
         }
         if term > raft.term || raft.role != Role::Follower {
@@ -118,7 +120,12 @@ impl World {
             // What is committed is in every later leader's log: a sound place to go on from.
             let hint = raft.commit;
             let wait = self.sync(node);
-            return self.send_after(wait, node, from, Message::Appended { term, matched: None, hint, sent });
+            return self.send_after(
+                wait,
+                node,
+                from,
+                Message::Appended { term, matched: None, hint, sent: Some(sent) },
+            );
         }
         let mut changed = raft.synced_vote != (raft.term, raft.voted);
         for (i, entry) in entries.iter().enumerate() {
@@ -136,7 +143,7 @@ impl World {
         let behind = raft.synced_len < raft.log.len();
         let wait = if changed || behind { self.sync(node) } else { 0 };
         self.apply_committed(node);
-        let message = Message::Appended { term, matched: Some(matched), hint: 0, sent };
+        let message = Message::Appended { term, matched: Some(matched), hint: 0, sent: Some(sent) };
         self.send_after(wait, node, from, message);
     }
 
@@ -154,16 +161,16 @@ impl World {
         term: u64,
         matched: Option<u64>,
         hint: u64,
-        sent: Mono,
+        sent: Option<Mono>,
     ) {
         let raft = &mut self.coordinators[node].raft;
         if term > raft.term {
             return self.step_down(node, term);
         }
-        if raft.role != Role::Leader || term < raft.term {
+        if raft.role != Role::Leader || term < raft.term || sent.is_none() {
             return;
         }
-        raft.acked[from] = raft.acked[from].max(Some(sent));
+        raft.acked[from] = raft.acked[from].max(sent);
         match matched {
             Some(matched) => {
                 raft.matched[from] = raft.matched[from].max(matched);
