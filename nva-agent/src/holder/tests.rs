@@ -7,6 +7,7 @@ use coordinator_api::peer::{PromiseReply, PromiseRequest};
 use coordinator_core::ids::{ApplianceName, BindingName, GroupName, NodeId};
 use tempfile::TempDir;
 use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
 
 use super::*;
 
