@@ -5,6 +5,7 @@
 //! `traffic-client` and `arp-watch` saw.
 
 pub mod api;
+pub mod azure;
 pub mod clock;
 pub mod cluster;
 pub mod cluster_sim;
@@ -18,6 +19,7 @@ pub mod power_loss;
 pub mod privileged;
 pub mod process;
 pub mod records;
+pub mod service;
 pub mod sim;
 pub mod timeline;
 pub mod tiny_disk;

@@ -1,7 +1,6 @@
 //! A dead active is switched off before anything moves: by a program, by a cloud, or on an
 //! operator's word. Real coordinators, a real program, and a cloud on loopback.
 
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
@@ -11,9 +10,8 @@ use coordinator_api::v1::{GroupStatus, OperationView};
 use coordinator_core::command::ReleaseProof;
 use coordinator_core::observe::Verdict;
 use tests::cluster::Cluster;
-use tests::wait::{self, Look, is};
-use tokio::net::TcpListener;
-use tokio::task::JoinHandle;
+use tests::service::Service;
+use tests::wait::{self, is};
 
 /// A program that says what it was told, fails until it is allowed, and then says that the machine
 /// is off.
@@ -35,12 +33,12 @@ async fn a_dead_active_is_switched_off_before_anything_moves() -> Result<()> {
 async fn story(cluster: &mut Cluster, mut stage: Stage) -> Result<()> {
     cluster.start_coordinators()?;
     for (group, active) in [("web", "fw-a"), ("mail", "lb-a")] {
-        at_rest(cluster, group, active)?;
+        cluster.at_rest(group, active)?;
     }
 
     // By the cloud: the machine is off before the route moves.
     stage.lb_a.stop();
-    let mail = at_rest(cluster, "mail", "lb-b")?;
+    let mail = cluster.at_rest("mail", "lb-b")?;
     ensure!(stage.power("vm-lb-a")? == MachinePower::Off && stage.power("vm-lb-b")? == MachinePower::On);
     let moved: OperationView = cluster.cli_json(&["operations", &mail.summary.token.to_string()])?;
     ensure!(proof(&moved) == Some(ReleaseProof::Fenced), "{moved:?}");
@@ -54,7 +52,7 @@ async fn story(cluster: &mut Cluster, mut stage: Stage) -> Result<()> {
     stage.fw_a.stop();
     let why = "hook plug fails: exit 7: the plug is stuck";
     let held = |status: &GroupStatus| status.summary.hold.as_ref().is_some_and(|hold| hold.contains(why));
-    let web = status(cluster, "web", "is held over the failing hook", held)?;
+    let web = cluster.group("web", "is held over the failing hook", held)?;
     ensure!(web.summary.active.as_ref().is_some_and(|active| active.as_str() == "fw-b"), "{web:?}");
     ensure!(stage.public_ip()? == "nic-fw-a/ipconfig1", "the address moved too early");
     let told = format!("web fw-a {}", web.summary.token);
@@ -70,7 +68,7 @@ async fn story(cluster: &mut Cluster, mut stage: Stage) -> Result<()> {
     })?;
     ensure!(stage.public_ip()? == "nic-fw-a/ipconfig1", "the address moved too early");
     std::fs::write(stage.dir.path().join("allowed"), "")?;
-    let web = at_rest(cluster, "web", "fw-b")?;
+    let web = cluster.at_rest("web", "fw-b")?;
     ensure!(stage.public_ip()? == "nic-fw-b/ipconfig1");
     let moved: OperationView = cluster.cli_json(&["operations", &web.summary.token.to_string()])?;
     ensure!(proof(&moved) == Some(ReleaseProof::Fenced), "{moved:?}");
@@ -79,15 +77,15 @@ async fn story(cluster: &mut Cluster, mut stage: Stage) -> Result<()> {
     // On an operator's word: the plug is stuck again, and somebody walks there.
     std::fs::remove_file(stage.dir.path().join("allowed"))?;
     stage.fw_a.start().await?;
-    status(cluster, "web", "fw-a is up again", |s| s.members[0].verdict == Verdict::Up)?;
+    cluster.group("web", "fw-a is up again", |s| s.members[0].verdict == Verdict::Up)?;
     let early = cluster.cli(&["confirm-off", "web", "fw-b", "--reason", "a drill", "--yes"])?;
     ensure!(early.code() == 1 && early.output().contains("it is the active"), "{}", early.output());
     stage.fw_b.stop();
-    status(cluster, "web", "is held over the failing hook", held)?;
+    cluster.group("web", "is held over the failing hook", held)?;
     let reason = "I pulled it out";
     let said = cluster.cli(&["confirm-off", "web", "fw-b", "--reason", reason, "--yes"])?;
     ensure!(said.status.success() && said.output().contains(reason), "{}", said.output());
-    let web = at_rest(cluster, "web", "fw-a")?;
+    let web = cluster.at_rest("web", "fw-a")?;
     ensure!(stage.public_ip()? == "nic-fw-a/ipconfig1");
     let moved: OperationView = cluster.cli_json(&["operations", &web.summary.token.to_string()])?;
     ensure!(proof(&moved) == Some(ReleaseProof::Operator), "{moved:?}");
@@ -97,62 +95,6 @@ async fn story(cluster: &mut Cluster, mut stage: Stage) -> Result<()> {
 
 fn proof(operation: &OperationView) -> Option<ReleaseProof> {
     operation.released.as_ref().map(|released| released.proof)
-}
-
-fn at_rest(cluster: &Cluster, group: &str, active: &str) -> Result<GroupStatus> {
-    status(cluster, group, &format!("is at rest on {active}"), |status| {
-        let on = status.summary.active.as_ref().is_some_and(|name| name.as_str() == active);
-        on && status.summary.operation.is_none()
-    })
-}
-
-fn status(
-    cluster: &Cluster,
-    group: &str,
-    what: &str,
-    wanted: impl Fn(&GroupStatus) -> bool,
-) -> Result<GroupStatus> {
-    wait::until(&format!("group {group} {what}"), || {
-        Ok(match cluster.cli_json::<GroupStatus>(&["status", group]) {
-            Ok(status) if wanted(&status) => Look::Yes(status),
-            Ok(status) => Look::NotYet(format!("{:?}, because {:?}", status.summary, status.why)),
-            Err(error) => Look::NotYet(format!("{error:#}")),
-        })
-    })
-}
-
-/// What a coordinator's probe connects to, while it lives.
-struct Service {
-    address: SocketAddr,
-    task: Option<JoinHandle<()>>,
-}
-
-impl Service {
-    async fn new(host: u8) -> Result<Service> {
-        let [.., high, low] = std::process::id().to_be_bytes();
-        let mut service = Service { address: ([127, 128 | (high >> 1), low, host], 0).into(), task: None };
-        service.start().await?;
-        Ok(service)
-    }
-
-    async fn start(&mut self) -> Result<()> {
-        let listener = TcpListener::bind(self.address).await?;
-        self.address = listener.local_addr()?;
-        self.task = Some(tokio::spawn(async move { while listener.accept().await.is_ok() {} }));
-        Ok(())
-    }
-
-    fn stop(&mut self) {
-        if let Some(task) = self.task.take() {
-            task.abort();
-        }
-    }
-}
-
-impl Drop for Service {
-    fn drop(&mut self) {
-        self.stop();
-    }
 }
 
 /// Two pairs, a cloud with their machines, and a program's directory.
@@ -173,13 +115,13 @@ impl Stage {
         let (lb_a, lb_b) = (Service::new(3).await?, Service::new(4).await?);
         let mut topology = Topology::default()
             .public_ip("pip", [203, 0, 113, 1].into())
-            .nic("nic-fw-a", fw_a.address.ip(), fw_a.address)
-            .nic("nic-fw-b", fw_b.address.ip(), fw_b.address)
-            .nic("nic-lb-a", lb_a.address.ip(), lb_a.address)
-            .nic("nic-lb-b", lb_b.address.ip(), lb_b.address)
+            .nic("nic-fw-a", fw_a.address().ip(), fw_a.address())
+            .nic("nic-fw-b", fw_b.address().ip(), fw_b.address())
+            .nic("nic-lb-a", lb_a.address().ip(), lb_a.address())
+            .nic("nic-lb-b", lb_b.address().ip(), lb_b.address())
             .machine("vm-lb-a", "nic-lb-a")
             .machine("vm-lb-b", "nic-lb-b")
-            .route("rt", "default", "0.0.0.0/0", lb_a.address.ip());
+            .route("rt", "default", "0.0.0.0/0", lb_a.address().ip());
         topology.nics[0].ip_configurations[0].public_ip = Some("pip".to_owned());
         let cloud = SimulatedCloud::start(Options { topology, ..Options::default() }).await?;
         Ok(Stage { cloud, dir, fw_a, fw_b, lb_a, lb_b })
@@ -204,8 +146,8 @@ timeout = "5s"
         );
         let route = format!(
             r#"kind = "route", table = "rt", route = "default", targets = {{ lb-a = "{}", lb-b = "{}" }}"#,
-            self.lb_a.address.ip(),
-            self.lb_b.address.ip()
+            self.lb_a.address().ip(),
+            self.lb_b.address().ip()
         );
         let public_ip = r#"kind = "public-ip", resource = "pip", targets = { fw-a = "nic-fw-a/ipconfig1", fw-b = "nic-fw-b/ipconfig1" }"#;
         for (group, binding, members) in [
@@ -233,8 +175,8 @@ address = "{}"
 fence = {{ {fence} }}
 probe = [{{ kind = "tcp", port = {}, interval = "200ms", timeout = "150ms", rise = 2, fall = 2 }}]
 "#,
-                    service.address.ip(),
-                    service.address.port()
+                    service.address().ip(),
+                    service.address().port()
                 );
             }
         }

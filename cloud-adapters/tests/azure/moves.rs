@@ -6,95 +6,34 @@ use std::time::Duration;
 
 use cloud_adapters::azure::AzureAdapter;
 use cloud_adapters::contract::{AdapterError, Journal, MoveJob};
-use cloud_adapters::simulated::arm::FakeArm;
-use cloud_adapters::simulated::arm::documents::{Configuration, nic, public_ip, route_table};
 use cloud_adapters::simulated::arm::faults::{ArmFault, ArmFaults, Trigger};
+use cloud_adapters::simulated::arm::scene::{Scene, Shape};
 use cloud_adapters::simulated::faults::Spread;
 use cloud_adapters::{entangled, move_bindings};
-use coordinator_core::ids::{ApplianceName, Token};
+use coordinator_core::ids::Token;
 use coordinator_core::model::BindingSpec;
 use futures::future::join_all;
-use serde_json::Value;
 
-use crate::stage::{
-    self, GROUP, active, adapter, assert_never_two, everything_else, id, nic_id, public_ip_between,
-    route_binding, table_id,
-};
+use crate::stage::{self, active, adapter, nic_id, public_ip_between, route_binding, table_id};
 use crate::suite::Open;
 
-/// What a group shares, and the cloud it is in.
-struct World {
-    arm: FakeArm,
-    bindings: Vec<BindingSpec>,
-    before: Value,
-}
-
-/// `ips` public IPs, of which the first half share a pair of NICs and the others have a pair each,
-/// and `tables` route tables with a route each, the first with two.
-fn world(ips: usize, tables: usize) -> World {
-    let arm = FakeArm::new();
-    let mut bindings = Vec::new();
-    let shared = ips / 2;
-    let pair_of = |ip: usize| if ip < shared { 0 } else { ip - shared + 1 };
-    for pair in 0..=ips - shared {
-        let mine: Vec<usize> = (0..ips).filter(|ip| pair_of(*ip) == pair).collect();
-        for (side, net) in [("a", 1), ("b", 2)] {
-            let names: Vec<String> = mine.iter().map(|ip| format!("config-{ip}")).collect();
-            let addresses: Vec<String> =
-                mine.iter().map(|ip| format!("10.{net}.{pair}.{}", 4 + ip)).collect();
-            let public: Vec<String> = mine.iter().map(|ip| id(&format!("pip-{ip}"))).collect();
-            let configurations: Vec<Configuration<'_>> = (0..mine.len())
-                .map(|at| Configuration {
-                    name: &names[at],
-                    address: &addresses[at],
-                    public_ip: (side == "a").then_some(public[at].as_str()),
-                })
-                .collect();
-            if !configurations.is_empty() {
-                let document = nic(GROUP, &format!("nic-{side}-{pair}"), &configurations);
-                for ip in &mine {
-                    let document = public_ip(GROUP, &format!("pip-{ip}"), &format!("203.0.113.{ip}"));
-                    arm.with(|cloud| {
-                        if cloud.document(&id(&format!("pip-{ip}"))).is_none() {
-                            cloud.add(document);
-                        }
-                    });
-                }
-                arm.with(|cloud| cloud.add(document));
-            }
-        }
-    }
-    for ip in 0..ips {
-        let target = |side: &str| {
-            let nic = nic_id(&format!("nic-{side}-{}", pair_of(ip)));
-            format!("{nic}/ipConfigurations/config-{ip}")
-        };
-        let targets = [("fw-a", target("a")), ("fw-b", target("b"))];
-        bindings.push(public_ip_between(&format!("web-{ip}"), &format!("pip-{ip}"), targets));
-    }
-    for table in 0..tables {
-        let name = format!("rt-{table}");
-        let routes = [
-            ("default", "0.0.0.0/0", "10.0.0.4"),
-            ("branch", "10.8.0.0/16", "10.0.0.4"),
-            ("other", "10.9.0.0/16", "10.0.0.9"),
-        ];
-        arm.with(|cloud| cloud.add(route_table(GROUP, &name, &routes)));
-        bindings.push(route_binding(&name, "default"));
-        if table == 0 {
-            bindings.push(route_binding(&name, "branch"));
-        }
-    }
-    let before = everything_else(&arm, &bindings.iter().collect::<Vec<_>>());
-    World { arm, bindings, before }
-}
+/// A group, and how it is moved.
+struct World(Scene);
 
 fn small() -> World {
-    world(1, 3)
+    World(Scene::new(Shape::SMALL))
 }
 
 fn large() -> World {
-    world(10, 20)
+    World(Scene::new(Shape::LARGE))
+}
+
+impl std::ops::Deref for World {
+    type Target = Scene;
+
+    fn deref(&self) -> &Scene {
+        &self.0
+    }
 }
 
 impl World {
@@ -157,17 +96,7 @@ impl World {
 
     #[track_caller]
     fn assert_all_at(&self, fw: &str, how: &str) {
-        for binding in &self.bindings {
-            let at = active(&self.arm, binding);
-            assert_eq!(at.as_ref().map(ApplianceName::as_str), Some(fw), "{}, {how}", binding.name);
-        }
-        let after = everything_else(&self.arm, &self.bindings.iter().collect::<Vec<_>>());
-        assert!(after == self.before, "something else changed, {how}");
-        assert_never_two(&self.arm);
-    }
-
-    fn writes(&self) -> usize {
-        self.arm.calls().iter().filter(|call| call.call.starts_with("PUT")).count()
+        assert_eq!(self.wrong(fw), Vec::<String>::new(), "{how}");
     }
 }
 
@@ -211,7 +140,7 @@ const ON_WRITES: [ArmFault; 4] = [
 
 #[tokio::test(start_paused = true)]
 async fn what_several_bindings_want_of_one_resource_is_one_write() {
-    for (world, resources) in [(small(), 2 + 3), (large(), 12 + 20)] {
+    for (world, resources) in [(small(), 2 + 3), (large(), 2 * 6 + 20)] {
         world.arm.set_faults(slow(ArmFaults::default()));
         world.insist(10, "fw-b").await;
         world.assert_all_at("fw-b", "without faults");
@@ -348,7 +277,7 @@ async fn a_binding_that_cannot_be_moved_keeps_no_other_from_it() {
             ("fw-b", format!("{}/ipConfigurations/no-such", nic_id("nic-b-0"))),
         ],
     );
-    world.bindings[0] = lost;
+    world.0.bindings[0] = lost;
     let failed = world.attempt(world.jobs(10, "fw-b"), &adapter(&world.arm)).await;
     let [(job, error)] = failed.as_slice() else { panic!("{failed:?}") };
     assert_eq!(job.binding.name.as_str(), "web-0");
@@ -365,7 +294,7 @@ async fn a_binding_that_cannot_be_moved_keeps_no_other_from_it() {
 #[tokio::test(start_paused = true)]
 async fn a_failed_state_is_ended_by_the_same_write() {
     let world = small();
-    for failed in [nic_id("nic-b-1"), table_id("rt-1")] {
+    for failed in [nic_id("nic-b-0"), table_id("rt-1")] {
         world.insist(10, "fw-b").await;
         world.arm.with(|cloud| {
             cloud.meddle(&failed, |document| {
@@ -391,7 +320,7 @@ async fn nothing_outside_the_allow_list_is_touched() {
     let narrow = Arc::new(AzureAdapter::with_transport(options, Arc::new(arm.clone())).unwrap());
     let bindings =
         vec![stage::public_ip_binding("web", "pip-web", "ipconfig1"), route_binding("rt-hub", "default")];
-    let world = World { arm, bindings, before: Value::Null };
+    let world = World(Scene::around(arm, bindings));
     let failed = world.attempt(world.jobs(10, "fw-b"), &narrow).await;
     let [(job, error)] = failed.as_slice() else { panic!("{failed:?}") };
     assert_eq!(job.binding.name.as_str(), "rt-hub-default");

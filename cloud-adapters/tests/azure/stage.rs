@@ -1,6 +1,5 @@
 //! Azure as a scene of the contract suite: a DMZ with two appliances, and much else besides.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,16 +11,14 @@ use cloud_adapters::simulated::arm::documents::{
     Configuration, network_id, nic, public_ip as pip, route_table, virtual_machine,
 };
 use cloud_adapters::simulated::arm::faults::ArmFaults;
+pub(crate) use cloud_adapters::simulated::arm::scene::{GROUP, active, everything_else};
 use cloud_adapters::simulated::faults::Spread;
 use cloud_adapters::simulated::model::CallSeen;
 use coordinator_core::ids::ApplianceName;
 use coordinator_core::model::{BindingKind, BindingSpec};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::suite::Scene;
-
-/// The resource group of everything.
-pub(crate) const GROUP: &str = "rg-dmz";
 
 pub(crate) struct AzureStage {
     pub(crate) arm: FakeArm,
@@ -148,79 +145,6 @@ pub(crate) fn adapter(arm: &FakeArm) -> Arc<AzureAdapter> {
     Arc::new(AzureAdapter::with_transport(options("https://arm.test/"), transport).unwrap())
 }
 
-/// Where a binding points, by the documents of the cloud.
-pub(crate) fn active(arm: &FakeArm, binding: &BindingSpec) -> Option<ApplianceName> {
-    let at = |id: &str, pointer: &str| {
-        let found = arm.with(|cloud| cloud.document(id).cloned()).unwrap();
-        found.pointer(pointer).and_then(Value::as_str).map(str::to_lowercase)
-    };
-    match &binding.kind {
-        BindingKind::PublicIp { resource, targets, .. } => {
-            let at = at(resource, "/properties/ipConfiguration/id")?;
-            targets.iter().find(|(_, target)| target.to_lowercase() == at).map(|(fw, _)| fw.clone())
-        }
-        BindingKind::Route { table, route, targets, .. } => {
-            let table = arm.with(|cloud| cloud.document(table).cloned()).unwrap();
-            let routes = table["properties"]["routes"].as_array().unwrap();
-            let entry = routes.iter().find(|entry| entry["name"] == **route)?;
-            let hop = entry["properties"]["nextHopIpAddress"].as_str()?;
-            targets.iter().find(|(_, target)| target.to_string() == hop).map(|(fw, _)| fw.clone())
-        }
-        _ => None,
-    }
-}
-
-/// Everything but where the bindings point, our tag and what ARM itself changes.
-pub(crate) fn everything_else(arm: &FakeArm, bindings: &[&BindingSpec]) -> Value {
-    let mut all: BTreeMap<String, Value> = arm.with(|cloud| cloud.documents().clone());
-    for document in all.values_mut() {
-        strip(document);
-        for binding in bindings {
-            forget(document, binding);
-        }
-    }
-    json!(all)
-}
-
-/// Takes out of a document where the binding points.
-fn forget(document: &mut Value, binding: &BindingSpec) {
-    match &binding.kind {
-        BindingKind::PublicIp { resource, .. } => {
-            if document["id"] == **resource {
-                document["properties"].as_object_mut().unwrap().remove("ipConfiguration");
-            }
-            let configurations = document.pointer_mut("/properties/ipConfigurations");
-            for entry in configurations.and_then(Value::as_array_mut).into_iter().flatten() {
-                let properties = entry["properties"].as_object_mut().unwrap();
-                if properties.get("publicIPAddress") == Some(&json!({ "id": resource })) {
-                    properties.remove("publicIPAddress");
-                }
-            }
-        }
-        BindingKind::Route { table, route, .. } if document["id"] == **table => {
-            let routes = document.pointer_mut("/properties/routes").and_then(Value::as_array_mut);
-            for entry in routes.into_iter().flatten().filter(|entry| entry["name"] == **route) {
-                entry["properties"].as_object_mut().unwrap().remove("nextHopIpAddress");
-            }
-        }
-        _ => {}
-    }
-}
-
-/// Versions and states, wherever they are, and our tag.
-fn strip(value: &mut Value) {
-    match value {
-        Value::Object(fields) => {
-            fields.retain(|name, _| {
-                name != "etag" && name != "provisioningState" && !name.starts_with("pointsman-token-")
-            });
-            fields.values_mut().for_each(strip);
-        }
-        Value::Array(list) => list.iter_mut().for_each(strip),
-        _ => {}
-    }
-}
-
 pub(crate) fn assert_never_two(arm: &FakeArm) {
     let two = arm.with(|cloud| cloud.history().iter().find(|entry| entry.carriers.len() > 1).cloned());
     assert_eq!(two, None, "two carry one public IP");
@@ -244,7 +168,7 @@ impl Scene for AzureStage {
     }
 
     fn everything_else(&self) -> Value {
-        everything_else(&self.arm, &[&self.binding])
+        everything_else(&self.arm, std::slice::from_ref(&self.binding))
     }
 
     fn calls(&self) -> Vec<CallSeen> {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use config::cli::TOKEN_VARIABLE;
-use coordinator_api::v1::ClusterStatus;
+use coordinator_api::v1::{ClusterStatus, GroupStatus};
 use coordinator_core::ids::NodeId;
 use serde::de::DeserializeOwned;
 
@@ -56,6 +56,36 @@ impl Cluster {
                 Ok(None) => Look::NotYet("nobody leads".to_owned()),
                 Err(error) => Look::NotYet(format!("{error:#}")),
             })
+        })
+    }
+
+    /// Waits until a group is as wanted; `what` says what that is, after the group's name.
+    ///
+    /// # Errors
+    /// When it is not so for too long.
+    pub fn group(
+        &self,
+        group: &str,
+        what: &str,
+        wanted: impl Fn(&GroupStatus) -> bool,
+    ) -> Result<GroupStatus> {
+        wait::until(&format!("group {group} {what}"), || {
+            Ok(match self.cli_json::<GroupStatus>(&["status", group]) {
+                Ok(status) if wanted(&status) => Look::Yes(status),
+                Ok(status) => Look::NotYet(format!("{:?}, because {:?}", status.summary, status.why)),
+                Err(error) => Look::NotYet(format!("{error:#}")),
+            })
+        })
+    }
+
+    /// Waits until a group is at rest on an appliance.
+    ///
+    /// # Errors
+    /// When it is not for too long.
+    pub fn at_rest(&self, group: &str, active: &str) -> Result<GroupStatus> {
+        self.group(group, &format!("is at rest on {active}"), |status| {
+            let on = status.summary.active.as_ref().is_some_and(|name| name.as_str() == active);
+            on && status.summary.operation.is_none()
         })
     }
 }

@@ -4,6 +4,7 @@
 //! - [`cloud`]: what it does with its documents. No clock, no socket: time is a parameter.
 //! - [`documents`]: NICs, public IPs, route tables and virtual machines to start with.
 //! - [`faults`]: what goes wrong, and when.
+//! - [`scene`]: a whole group in it, and a judge of what became of that.
 //! - `identity`: the token endpoint, and the metadata service of a machine.
 //! - [`FakeArm`]: all of it, as a [`Transport`](crate::azure::transport::Transport) on whatever
 //!   clock the runtime has, or served over HTTP.
@@ -18,6 +19,7 @@ pub mod documents;
 mod fake;
 pub mod faults;
 mod identity;
+pub mod scene;
 mod server;
 
 pub use fake::FakeArm;
