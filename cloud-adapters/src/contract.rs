@@ -10,6 +10,7 @@
 //! before each write, the comparison of tokens, the bounds, and the reading back.
 
 mod backoff;
+mod checks;
 mod driver;
 mod error;
 mod journal;
@@ -25,6 +26,7 @@ use futures::FutureExt;
 use futures::future::{BoxFuture, join_all};
 
 pub use backoff::Backoff;
+pub use checks::{Checks, Endpoint, Hop, Subject, look_at_bindings, write_unchanged};
 pub use driver::{Report, entangled, inspect, move_binding, move_binding_at, move_bindings};
 pub use error::{AdapterError, Cause};
 pub use journal::{JOURNAL_CALLS, Journal};
@@ -129,6 +131,12 @@ pub trait Adapter: Send + Sync {
     /// How it powers machines off; `None` when it cannot, and then no appliance may be declared to
     /// be fenced by it.
     fn power(&self) -> Option<&dyn Power> {
+        None
+    }
+
+    /// What it can find out of its cloud before anything is at stake; `None` when that is no more
+    /// than a read tells.
+    fn checks(&self) -> Option<&dyn Checks> {
         None
     }
 

@@ -7,17 +7,19 @@ use coordinator_core::ids::GroupName;
 use coordinator_core::model::{BindingKind, BindingSpec};
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use reqwest::Url;
 
 use super::arm::ArmClient;
 use super::identity::{TokenSource, Tokens, spawn_keeper};
-use super::options::AzureOptions;
+use super::options::{AzureOptions, Endpoints, Identity};
 use super::public_ip;
 use super::reading::{Documents, ReadError};
 use super::resource_id::{AllowList, IdError, ResourceId, short_of_path};
 use super::route;
 use super::transport::{HttpTransport, Transport, TransportSetupError};
 use crate::contract::{
-    Actual, Adapter, AdapterError, Change, Journal, MoveJob, Power, ResourceLocks, ResourceSeen,
+    Actual, Adapter, AdapterError, Change, Checks, Endpoint, Journal, MoveJob, Power, ResourceLocks,
+    ResourceSeen,
 };
 
 /// Why an Azure adapter could not be set up.
@@ -45,6 +47,7 @@ pub enum AzureSetupError {
 pub struct AzureAdapter {
     pub(super) arm: ArmClient,
     pub(super) tokens: Arc<Tokens>,
+    pub(super) endpoints: Vec<Endpoint>,
     locks: ResourceLocks,
 }
 
@@ -78,9 +81,10 @@ impl AzureAdapter {
             }
         }
         let base = endpoints.arm.clone();
+        let called = called(&endpoints, &identity);
         let tokens = Arc::new(Tokens::new(TokenSource::new(transport.clone(), endpoints, identity)));
         let arm = ArmClient::new(transport, tokens.clone(), base, pace, allow);
-        Ok(AzureAdapter { arm, tokens, locks: ResourceLocks::default() })
+        Ok(AzureAdapter { arm, tokens, endpoints: called, locks: ResourceLocks::default() })
     }
 
     /// Starts to fetch a token, and keeps it fresh for as long as the adapter exists. Needs a
@@ -135,6 +139,22 @@ impl AzureAdapter {
     }
 }
 
+/// The hosts that calls go to. The metadata service is at a link-local address, which no route
+/// leads away from.
+fn called(endpoints: &Endpoints, identity: &Identity) -> Vec<Endpoint> {
+    let mut urls = vec![&endpoints.arm];
+    if !matches!(identity, Identity::ManagedIdentity { .. }) {
+        urls.push(&endpoints.authority);
+    }
+    let endpoint = |url: &Url| {
+        let host = url.host_str()?.trim_start_matches('[').trim_end_matches(']').to_owned();
+        Some(Endpoint { host, port: url.port_or_known_default()? })
+    };
+    let mut called: Vec<Endpoint> = urls.into_iter().filter_map(endpoint).collect();
+    called.dedup();
+    called
+}
+
 /// A declaration, with its ids checked.
 pub(super) enum Declared<'a> {
     /// Of a public IP.
@@ -186,6 +206,10 @@ impl Adapter for AzureAdapter {
     }
 
     fn power(&self) -> Option<&dyn Power> {
+        Some(self)
+    }
+
+    fn checks(&self) -> Option<&dyn Checks> {
         Some(self)
     }
 

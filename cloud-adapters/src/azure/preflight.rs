@@ -1,117 +1,99 @@
 //! Before anything is at stake: would a move work? Each check is a harmless read.
 
+mod appliances;
+mod permissions;
 mod resources;
+mod ways;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
-use coordinator_core::ids::{ApplianceName, GroupName};
-use coordinator_core::model::{BindingKind, BindingSpec};
+use coordinator_api::v1::{Check, CheckItem};
+use coordinator_core::ids::{ApplianceName, GroupName, Token};
+use coordinator_core::model::BindingSpec;
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use serde_json::Value;
 
 use super::AzureAdapter;
 use super::adapter::Declared;
 use super::reading::Documents;
 use super::resource_id::ResourceId;
-use crate::contract::Journal;
-
-/// How a check went.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Verdict {
-    /// It is as it must be.
-    Pass,
-    /// A move would work, and something is not as it ought to be, or could not be found out.
-    Warn,
-    /// A move would fail.
-    Fail,
-}
-
-/// One check.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Item {
-    /// How it went.
-    pub verdict: Verdict,
-    /// What was looked at, for instance `rg-dmz/networkInterfaces/nic-a`.
-    pub what: String,
-    /// What was found.
-    pub found: String,
-    /// What to do; empty for a pass.
-    pub advice: String,
-}
-
-impl Item {
-    fn new(verdict: Verdict, what: &str, found: impl Into<String>, advice: impl Into<String>) -> Self {
-        Item { verdict, what: what.to_owned(), found: found.into(), advice: advice.into() }
-    }
-
-    fn pass(what: &str, found: impl Into<String>) -> Self {
-        Item::new(Verdict::Pass, what, found, "")
-    }
-
-    fn warn(what: &str, found: impl Into<String>, advice: impl Into<String>) -> Self {
-        Item::new(Verdict::Warn, what, found, advice)
-    }
-
-    fn fail(what: &str, found: impl Into<String>, advice: impl Into<String>) -> Self {
-        Item::new(Verdict::Fail, what, found, advice)
-    }
-}
+use crate::contract::{AdapterError, Checks, Endpoint, Hop, Journal, Subject};
 
 /// A look at everything that a move of a group needs.
 struct Look<'a> {
     adapter: &'a AzureAdapter,
     group: &'a GroupName,
+    token: Token,
     documents: Documents,
     journal: &'a Journal,
-    items: Vec<Item>,
+    items: Vec<CheckItem>,
+}
+
+impl Checks for AzureAdapter {
+    fn endpoints(&self) -> Vec<Endpoint> {
+        self.endpoints.clone()
+    }
+
+    fn reach<'a>(&'a self, subject: Subject<'a>, journal: &'a Journal) -> BoxFuture<'a, Vec<CheckItem>> {
+        self.reach_arm(subject, journal).boxed()
+    }
+
+    fn look<'a>(&'a self, subject: Subject<'a>, journal: &'a Journal) -> BoxFuture<'a, Vec<CheckItem>> {
+        self.look_at_resources(subject, journal).boxed()
+    }
+
+    fn hops<'a>(
+        &'a self,
+        nic: &'a str,
+        to: &'a [IpAddr],
+        journal: &'a Journal,
+    ) -> BoxFuture<'a, Result<Vec<Hop>, AdapterError>> {
+        self.hops_from(nic, to, journal).boxed()
+    }
 }
 
 impl AzureAdapter {
-    /// Checks whether the bindings of a group could be moved: the token, every resource, each
-    /// permission, and the state of every appliance's machine. Changes nothing. Bindings of other
-    /// adapters are passed over.
-    pub async fn preflight(
-        &self,
-        group: &GroupName,
-        bindings: &[BindingSpec],
-        journal: &Journal,
-    ) -> Vec<Item> {
-        let mut items = Vec::new();
-        match self.tokens.bearer().await {
-            Ok(_) => items.push(Item::pass("token", "the identity has a token for ARM")),
-            Err(error) => {
-                let found = crate::contract::AdapterError::permanent("get a token", error).chain();
-                let advice =
-                    "see that the identity exists, its secret is right, and the token endpoint is reachable";
-                items.push(Item::fail("token", found, advice));
-                // Everything else would fail for the same reason.
-                return items;
-            }
+    /// Whether every resource is as a move needs it, and every appliance's machine runs. What is
+    /// wrong with the identity is told by [`Checks::reach`].
+    async fn look_at_resources(&self, subject: Subject<'_>, journal: &Journal) -> Vec<CheckItem> {
+        let Subject { group, token, bindings } = subject;
+        if self.tokens.bearer().await.is_err() {
+            // Everything here would fail for that reason, which has an item of its own.
+            return Vec::new();
         }
-        let mut look = Look { adapter: self, group, documents: Documents::default(), journal, items };
+        let documents = Documents::default();
+        let mut look = Look { adapter: self, group, token, documents, journal, items: Vec::new() };
         let mut declared = Vec::new();
-        for binding in bindings.iter().filter(|b| !matches!(b.kind, BindingKind::Vip { .. })) {
+        for binding in bindings {
             match self.declared(binding) {
                 Ok(known) => declared.push((binding, known)),
                 Err(error) => {
                     let advice = "correct the declaration, or the adapter's allow-list";
-                    look.items.push(Item::fail(binding.name.as_str(), error.chain(), advice));
+                    let what = binding.name.as_str();
+                    look.items.push(CheckItem::fail(Check::AzureDeclaration, what, error.chain(), advice));
                 }
             }
         }
         let wanted: BTreeSet<ResourceId> = declared.iter().flat_map(|(_, d)| d.read()).collect();
         look.documents.fetch(&self.arm, wanted.clone(), journal).await;
-        let readable: Vec<ResourceId> = wanted.into_iter().filter(|id| look.readable(id)).collect();
-        for id in &readable {
-            look.writable(id);
-            look.permissions(id).await;
+        for id in wanted {
+            if look.readable(&id) {
+                look.writable(&id);
+            }
         }
         for (_, declared) in &declared {
             match declared {
-                Declared::PublicIp(declared) => look.public_ip(declared),
+                Declared::PublicIp(declared) => {
+                    look.public_ip(declared);
+                    look.targets(declared);
+                    look.skus(declared).await;
+                }
                 Declared::Route(declared) => look.route(declared),
             }
         }
-        look.next_hops(&declared);
-        look.machines(&declared).await;
+        look.appliances(&declared).await;
         look.items
     }
 }
@@ -120,7 +102,8 @@ impl AzureAdapter {
 #[derive(Default)]
 struct Appliance {
     nics: BTreeSet<ResourceId>,
-    hops: BTreeSet<std::net::IpAddr>,
+    hops: BTreeSet<IpAddr>,
+    public_ips: BTreeSet<ResourceId>,
 }
 
 fn appliances(declared: &[(&BindingSpec, Declared<'_>)]) -> BTreeMap<ApplianceName, Appliance> {
@@ -129,7 +112,9 @@ fn appliances(declared: &[(&BindingSpec, Declared<'_>)]) -> BTreeMap<ApplianceNa
         match declared {
             Declared::PublicIp(declared) => {
                 for (appliance, target) in &declared.targets {
-                    all.entry(appliance.clone()).or_default().nics.insert(target.nic.clone());
+                    let appliance = all.entry(appliance.clone()).or_default();
+                    appliance.nics.insert(target.nic.clone());
+                    appliance.public_ips.insert(declared.public_ip.clone());
                 }
             }
             Declared::Route(declared) => {
@@ -140,4 +125,15 @@ fn appliances(declared: &[(&BindingSpec, Declared<'_>)]) -> BTreeMap<ApplianceNa
         }
     }
     all
+}
+
+/// The zones of a document, in order.
+fn zones(document: &Value) -> Vec<&str> {
+    let zones = document.get("zones").and_then(Value::as_array);
+    zones.into_iter().flatten().filter_map(Value::as_str).collect()
+}
+
+/// The SKU of a public IP's document. ARM leaves it out for what was made before there were two.
+fn sku(document: &Value) -> &str {
+    document.pointer("/sku/name").and_then(Value::as_str).unwrap_or("Basic")
 }

@@ -8,6 +8,7 @@
 mod group;
 mod history;
 mod operation;
+mod preflight;
 mod problem;
 mod request;
 mod status;
@@ -22,6 +23,7 @@ pub use operation::{
     CallView, OperationFilter, OperationList, OperationState, OperationView, ReleaseView, StepView,
     TrafficView,
 };
+pub use preflight::{Check, CheckItem, CheckVerdict, Preflight, PreflightRequest};
 pub use problem::{Code, PROBLEM_CONTENT_TYPE, Problem};
 pub use request::{
     Accepted, Changed, ConfirmOffRequest, Consistency, FailbackRequest, MaintenanceRequest, ModeRequest,
@@ -32,6 +34,10 @@ pub use time::Timestamp;
 
 /// Most bytes of a request's body.
 pub const MAX_BODY: usize = 256 * 1024;
+
+/// How long a preflight may take, the writes that it may be asked for included, in seconds. Every
+/// other request takes at most ten.
+pub const PREFLIGHT_LIMIT: std::time::Duration = std::time::Duration::from_secs(150);
 
 /// Most bytes of an operator's reason.
 pub const MAX_REASON: usize = 1024;
