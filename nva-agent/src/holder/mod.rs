@@ -335,8 +335,9 @@ impl<E: Enforcer> Holder<E> {
 
     async fn hold_wanted(&mut self) -> Result<(), String> {
         let Some(held) = self.lease.holding() else { return Ok(()) };
-        if !self.assigned.iter().all(|vip| self.remembered.contains(vip)) {
-            // Not before the next life would know what to clear.
+        // Not before the next life would know what to clear, and nothing is up while all that came
+        // with a grant was a declaration older than what is on disk.
+        if self.group.is_none() || !self.assigned.iter().all(|vip| self.remembered.contains(vip)) {
             self.up = false;
             return Ok(());
         }

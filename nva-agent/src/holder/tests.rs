@@ -403,6 +403,23 @@ async fn failsafe_that_was_given_up_stays_so_in_the_next_life() {
 }
 
 #[tokio::test]
+async fn nothing_is_said_to_be_up_while_only_an_older_declaration_came_with_the_grant() {
+    let mut bench = Bench::start(FakeInterfaces::default());
+    bench.declares(8, false, Instruction::Standby { token: Token(3) }, &["10.0.1.100"]).await;
+    bench.until("has given failsafe up", |s| s.acknowledged == 8).await;
+    let mut bench = Bench::start_in(bench.stop().await, FakeInterfaces::default());
+    let ttl_ms = u64::try_from(TTL.as_millis()).unwrap();
+    let grant = Instruction::Grant { token: Token(4), ttl_ms };
+    // A deposed leader that does not know of the newer declaration.
+    bench.declares(5, true, grant, &["10.0.1.100"]).await;
+    let standing = bench.until("holds", |s| s.holding == Some(Token(4))).await;
+    assert!(!standing.vips_up && bench.up().is_empty(), "{standing:?}");
+    bench.declares(8, false, grant, &["10.0.1.100"]).await;
+    bench.until("up", |s| s.vips_up).await;
+    bench.stop().await;
+}
+
+#[tokio::test]
 async fn failsafe_is_not_said_to_be_given_up_before_that_is_on_disk() {
     let mut bench = Bench::start(FakeInterfaces::default());
     let standby = Instruction::Standby { token: Token(3) };

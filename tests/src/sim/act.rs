@@ -198,10 +198,10 @@ impl World {
     fn see_to(&mut self, node: NodeIx, id: u64, ask: AskId, what: Ask) {
         match what {
             Ask::Call(request) => self.start_call(node, id, ask, request),
-            Ask::Sleep(span) => {
-                let clock = self.coordinators[node].clock;
-                let at = clock.when(clock.mono(self.now).plus(span)).max(self.now + 1);
-                self.at(at, node, Timer::MoveWakes { task: id, ask });
+            Ask::Sleep(span) => self.wake_after(node, id, ask, span),
+            Ask::OutliveEarlierLeases => {
+                let left = self.left_of_earlier_leases(node, id);
+                self.wake_after(node, id, ask, left);
             }
             Ask::Confirm => {
                 let question = self.confirm(node, Then::Write { task: id, ask });
@@ -212,6 +212,24 @@ impl World {
                 self.answer_move(node, id, ask, Answer::Wanted(wanted));
             }
             Ask::Record { error, took } => self.record_step(node, id, ask, error, took),
+        }
+    }
+
+    fn wake_after(&mut self, node: NodeIx, id: u64, ask: AskId, span: Duration) {
+        let clock = self.coordinators[node].clock;
+        let at = clock.when(clock.mono(self.now).plus(span)).max(self.now + 1);
+        self.at(at, node, Timer::MoveWakes { task: id, ask });
+    }
+
+    /// `Shared::left_of_earlier_leases`.
+    fn left_of_earlier_leases(&self, node: NodeIx, id: u64) -> Duration {
+        let c = &self.coordinators[node];
+        let task = c.leading.as_ref().and_then(|leading| leading.tasks.iter().find(|task| task.id == id));
+        let group = task.and_then(|task| c.state.groups.get(&self.specs[task.group].name));
+        match (&c.leading, group) {
+            _ if self.mutation == Some(Mutation::OffCountsAtOnce) => Duration::ZERO,
+            (Some(leading), Some(group)) => leading.table.earlier_over_at(group).since(self.mono(node)),
+            _ => Duration::ZERO,
         }
     }
 

@@ -60,8 +60,8 @@ pub enum Mutation {
     ReacquireAfterLapse,
     /// The end of a lease counts although fencing is required.
     RequireIgnored,
-    /// A machine that was switched off is on again at once.
-    BootsAtOnce,
+    /// That a machine is off counts at once, whatever an earlier leader may still grant it.
+    OffCountsAtOnce,
     /// Leases are waited for as if all clocks ran at one rate.
     NoDriftAllowance,
 }
@@ -95,7 +95,7 @@ impl Mutation {
         Mutation::OnePromiseSuffices,
         Mutation::ReacquireAfterLapse,
         Mutation::RequireIgnored,
-        Mutation::BootsAtOnce,
+        Mutation::OffCountsAtOnce,
         Mutation::NoDriftAllowance,
     ];
 
@@ -128,7 +128,7 @@ impl Mutation {
             Mutation::OnePromiseSuffices => "one-promise-suffices",
             Mutation::ReacquireAfterLapse => "reacquire-after-lapse",
             Mutation::RequireIgnored => "require-ignored",
-            Mutation::BootsAtOnce => "boots-at-once",
+            Mutation::OffCountsAtOnce => "off-counts-at-once",
             Mutation::NoDriftAllowance => "no-drift-allowance",
         }
     }

@@ -31,6 +31,9 @@ pub(super) async fn carry_out(port: Arc<Port>, agent: usize, heard_lately: bool)
         );
         let error = (!off).then(|| "the cloud does not say that it is off".to_owned());
         let took = port.now().saturating_sub(started);
+        if off {
+            port.ask(Ask::OutliveEarlierLeases).await;
+        }
         let recorded = port.ask(Ask::Record { error, took }).await;
         if off && matches!(recorded, Answer::Recorded(true)) {
             return;

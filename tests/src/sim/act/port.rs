@@ -15,6 +15,8 @@ use crate::sim::random::Random;
 pub(crate) enum Ask {
     Call(Request),
     Sleep(Duration),
+    /// A pause until no lease of the group that an earlier leader gave can last.
+    OutliveEarlierLeases,
     /// Does this node still lead?
     Confirm,
     /// Is it still pending, in the state that is as new as that word?

@@ -108,7 +108,7 @@ impl World {
         self.run_effects(agent, &effects);
         self.write_what_is_missing(agent);
         let a = &mut self.agents[agent];
-        match a.lease.holding() {
+        match a.lease.holding().filter(|_| a.declared.is_some()) {
             None => {
                 a.vips_up = false;
                 // Taking away fails while the kernel is stuck: it is tried again at every turn.

@@ -1,9 +1,8 @@
 //! Faults coming into force and ending.
 
 use super::{Fault, Trouble};
-use crate::sim::clock::{At, Clock, micros};
+use crate::sim::clock::{At, Clock};
 use crate::sim::event::{Event, NodeIx};
-use crate::sim::mutation::Mutation;
 use crate::sim::net::Link;
 use crate::sim::setup::COORDINATORS;
 use crate::sim::world::World;
@@ -58,8 +57,7 @@ impl World {
         }
     }
 
-    /// A cloud switches a machine off. Somebody switches it on again, but not within the longest
-    /// lease: that it stays off for so long is an assumption.
+    /// A cloud switches a machine off. Somebody switches it on again, often within a lease.
     pub(crate) fn power_off(&mut self, agent: usize) {
         if !self.agents[agent].machine_up {
             return;
@@ -68,9 +66,7 @@ impl World {
         self.oracle.last_resorts[2] += 1;
         let name = &self.agents[agent].name;
         self.trace.line(self.now, format_args!("{name} is switched off"));
-        let wait = self.specs[self.agents[agent].group].lease.wait();
-        let least = if self.mutation == Some(Mutation::BootsAtOnce) { 50_000 } else { micros(wait) };
-        let at = self.now + least + self.random.long_tail_ms(100, 12_000);
+        let at = self.now + self.random.long_tail_ms(50, 12_000);
         self.queue.push(at, Event::PowerOn(agent));
     }
 
