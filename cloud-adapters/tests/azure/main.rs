@@ -10,3 +10,4 @@ mod served;
 mod stage;
 #[path = "../suite/mod.rs"]
 mod suite;
+mod takeover;

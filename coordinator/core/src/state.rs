@@ -23,6 +23,10 @@ pub use path::{HeartbeatPath, Path, Traffic};
 /// Ended operations kept per group; the history keeps their events for longer.
 pub const KEPT_OPERATIONS: usize = 50;
 
+/// Resources of one operation that a cloud may be at work on at once; of more than that, the
+/// next leader asks the resources themselves.
+pub const KEPT_UNDER_WAY: usize = 256;
+
 /// Withdrawn virtual addresses in quarantine at once; one more withdrawal is refused.
 pub const KEPT_WITHDRAWN: usize = 1024;
 
@@ -205,6 +209,9 @@ pub struct Operation {
     pub released: Option<(WallTime, ReleaseProof)>,
     /// One per binding, in the declared order.
     pub steps: Vec<Step>,
+    /// While it runs: what a cloud has accepted and may still be at work on, by resource, and
+    /// where to ask how that goes; both in the adapter's own words. At most [`KEPT_UNDER_WAY`].
+    pub under_way: BTreeMap<String, String>,
     /// Once completed, in a group with path probes: whether traffic was seen to pass, and when
     /// that was recorded.
     pub traffic: Option<(WallTime, Traffic)>,

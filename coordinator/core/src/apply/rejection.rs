@@ -285,6 +285,17 @@ pub enum Rejection {
          groups one by one"
     )]
     AlreadySeeded,
+    /// A place to ask at that cannot be kept.
+    #[error(
+        "where to ask how operation {operation} of group {group} goes is not kept: it is no plain text of at \
+         most 1 KiB, or there are too many"
+    )]
+    UnderWayUnfit {
+        /// The group.
+        group: GroupName,
+        /// The operation.
+        operation: OperationId,
+    },
 }
 
 fn listed(faults: &[SpecFault]) -> String {
@@ -328,6 +339,7 @@ impl Rejection {
             Rejection::TrafficNotOpen { .. } => "traffic-not-open",
             Rejection::UnknownHeartbeat { .. } => "unknown-heartbeat",
             Rejection::AlreadySeeded => "already-seeded",
+            Rejection::UnderWayUnfit { .. } => "under-way-unfit",
         }
     }
 }

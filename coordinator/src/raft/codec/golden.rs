@@ -259,6 +259,12 @@ fn bodies() -> Vec<CommandBody> {
             token: Token(42),
             reason: words(),
         },
+        CommandBody::RecordUnderWay {
+            group: group(),
+            operation: OperationId(42),
+            resource: words(),
+            place: words(),
+        },
     ]
 }
 
