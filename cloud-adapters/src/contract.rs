@@ -29,7 +29,7 @@ pub use backoff::Backoff;
 pub use checks::{Checks, Endpoint, Hop, Subject, look_at_bindings, write_unchanged};
 pub use driver::{Report, entangled, inspect, move_binding, move_binding_at, move_bindings};
 pub use error::{AdapterError, Cause};
-pub use journal::{JOURNAL_CALLS, Journal, UnderWay};
+pub use journal::{JOURNAL_CALLS, Journal};
 pub use locks::{ResourceLocks, Turn};
 pub use pace::{Pace, RealTime};
 pub use power::{Power, PowerOffJob, power_off};
@@ -187,12 +187,4 @@ pub trait Adapter: Send + Sync {
         change: &'a Change,
         journal: &'a Journal,
     ) -> BoxFuture<'a, Result<(), AdapterError>>;
-
-    /// Waits for a change that was accepted earlier, by this leader or another one, at a `place`
-    /// that [`Journal::accepted`] was told. Changes nothing, and returns as well when the place is
-    /// none or known no more: what became of the change is for the next read to say. An adapter
-    /// that tells no places has nothing to wait for.
-    fn resume<'a>(&'a self, _resource: &'a str, _place: &'a str, _journal: &'a Journal) -> BoxFuture<'a, ()> {
-        async {}.boxed()
-    }
 }

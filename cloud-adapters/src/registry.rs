@@ -156,7 +156,7 @@ impl Adapters {
     pub fn for_binding(&self, binding: &BindingSpec) -> Result<Arc<dyn Adapter>, AdapterError> {
         let attempt = || format!("move {} `{}`", binding.kind.word(), binding.name);
         let Some(name) = adapter_of(&binding.kind) else {
-            let why = "a VIP is moved by nva-agent, not by an adapter";
+            let why = "it is held by nva-agent under its lease, not moved by an adapter";
             return Err(AdapterError::permanent(attempt(), why));
         };
         self.by_name.get(name).cloned().ok_or_else(|| {
@@ -171,7 +171,7 @@ impl Adapters {
 fn adapter_of(kind: &BindingKind) -> Option<&AdapterName> {
     match kind {
         BindingKind::PublicIp { adapter, .. } | BindingKind::Route { adapter, .. } => Some(adapter),
-        BindingKind::Vip { .. } => None,
+        BindingKind::Vip { .. } | BindingKind::ProbeGate(_) => None,
     }
 }
 

@@ -17,7 +17,7 @@ fn every_example_passes_the_check() {
             Summary::Groups { .. } => kinds[3] += 1,
         }
     }
-    assert_eq!(kinds, [1, 1, 1, 2]);
+    assert_eq!(kinds, [1, 1, 1, 3]);
 }
 
 #[test]
@@ -46,6 +46,15 @@ fn the_vip_example_means_what_it_says() {
     };
     assert_eq!(interfaces(0), ["eth0", "eth0"]);
     assert_eq!(interfaces(1), ["ens3", "ens4"]);
+}
+
+#[test]
+fn the_balanced_example_means_what_it_says() {
+    let groups = config::load_groups(&example("groups-balanced.toml")).unwrap();
+    let BindingKind::ProbeGate(gate) = &groups[0].bindings[0].kind else { panic!("{groups:?}") };
+    assert_eq!(gate.to_string(), "http 8686 /ready");
+    assert!(gate.admits([168, 63, 129, 16].into()) && !gate.admits([168, 63, 129, 17].into()));
+    assert!(groups[0].needs_lease());
 }
 
 fn example(name: &str) -> PathBuf {

@@ -10,6 +10,7 @@ use coordinator_core::time::Mono;
 
 use crate::clock;
 use crate::enforcer::Up;
+use crate::gate_time::REFRESH_EVERY;
 use crate::netlink::{Netlink, NetlinkError};
 
 /// How much later than its lifetime the kernel may remove an address: it looks at lifetimes at
@@ -26,9 +27,6 @@ const KERNEL_ROUNDING: Duration = Duration::from_millis(20);
 /// The shortest lease that lifetimes alone can enforce: one whole second of lifetime, the
 /// kernel's lateness, and a quarter of a second for the reply and until the next renewal.
 pub(crate) const SHORTEST_TTL: Duration = Duration::from_millis(2_300);
-
-/// A refresh of an address is a notification to everyone who listens to netlink: not more often.
-pub(crate) const REFRESH_EVERY: Duration = Duration::from_millis(250);
 
 /// What ends a VIP on time when this process does not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -7,41 +7,28 @@
 
 use std::io;
 use std::net::IpAddr;
-use std::process::Stdio;
 use std::time::Duration;
 
 use coordinator_core::ids::ApplianceName;
-use rtnetlink::sys::{Socket, SocketAddr};
-use tokio::io::AsyncWriteExt;
-use tokio::process::Command;
 
-use crate::nft_wire::{Batch, Family, first_error};
+use crate::nft::{self, Nft};
+use crate::nft_wire::{Batch, Family};
 
-const NETLINK_NETFILTER: isize = 12;
-/// `nft` loads a dozen rules in some 20 ms.
-const NFT_DEADLINE: Duration = Duration::from_millis(500);
 /// VIPs in one message of some 55 KiB; a socket takes 200 KiB at once.
 const BATCH_VIPS: usize = 100;
-/// Far above one error message; what is cut off is not looked at.
-const ANSWER_SIZE: usize = 64 * 1024;
 
 /// The gate for the VIPs of one appliance.
 #[derive(Debug)]
 pub(crate) struct Gate {
     table: String,
-    socket: Socket,
+    nft: Nft,
     guarded: Vec<IpAddr>,
 }
 
 impl Gate {
     /// Connects to the kernel; installs nothing yet.
     pub(crate) fn connect(appliance: &ApplianceName) -> io::Result<Self> {
-        let mut socket = Socket::new(NETLINK_NETFILTER)?;
-        socket.bind_auto()?;
-        socket.connect(&SocketAddr::new(0, 0))?;
-        // The kernel does a batch while it is sent. Its errors are there then, or there are none.
-        socket.set_non_blocking(true)?;
-        Ok(Gate { table: format!("pointsman-{appliance}"), socket, guarded: Vec::new() })
+        Ok(Gate { table: format!("pointsman-{appliance}"), nft: Nft::connect()?, guarded: Vec::new() })
     }
 
     /// Whether exactly these VIPs are guarded.
@@ -54,7 +41,7 @@ impl Gate {
     /// After an error there is no gate at all: one that an earlier life left would stay shut.
     pub(crate) async fn install(&mut self, vips: &[IpAddr]) -> Result<(), String> {
         self.guarded.clear();
-        if let Err(error) = run_nft(&rules(&self.table, vips)).await {
+        if let Err(error) = nft::load(&rules(&self.table, vips)).await {
             return match self.uninstall() {
                 Ok(()) => Err(error),
                 Err(also) => Err(format!("{error}; and what is there could not be removed: {also}")),
@@ -70,17 +57,19 @@ impl Gate {
         let mut batch = Batch::new();
         batch.drop_table(Family::Inet, &self.table);
         batch.drop_table(Family::Arp, &self.table);
-        self.exchange(&batch.finish())
+        self.nft.exchange(&batch.finish())
     }
 
     /// Lets the guarded VIPs through for `timeout` from now.
     pub(crate) fn open_for(&mut self, timeout: Duration) -> io::Result<()> {
-        self.change(|batch, family, table, set, vip| batch.renew(family, table, set, vip, timeout))
+        self.change(|batch, family, table, set, vip| {
+            batch.renew(family, table, set, &key(vip), Some(timeout))
+        })
     }
 
     /// Shuts the gate at once.
     pub(crate) fn shut(&mut self) -> io::Result<()> {
-        self.change(|batch, family, table, set, vip| batch.remove(family, table, set, vip))
+        self.change(|batch, family, table, set, vip| batch.remove(family, table, set, &key(vip)))
     }
 
     /// An error means that somebody removed the table, and that nothing is guarded.
@@ -93,33 +82,12 @@ impl Gate {
                     put(&mut batch, family, &self.table, set, vip);
                 }
             }
-            result = result.and(self.exchange(&batch.finish()));
+            result = result.and(self.nft.exchange(&batch.finish()));
         }
         if result.is_err() {
             self.guarded.clear();
         }
         result
-    }
-
-    fn exchange(&self, message: &[u8]) -> io::Result<()> {
-        self.socket.send(message, 0)?;
-        loop {
-            let mut answer = Vec::with_capacity(ANSWER_SIZE);
-            match self.socket.recv(&mut answer, 0) {
-                Ok(_) => {
-                    if let Some(code) = first_error(&answer) {
-                        self.drain();
-                        return Err(io::Error::from_raw_os_error(code));
-                    }
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
-                Err(error) => return Err(error),
-            }
-        }
-    }
-
-    fn drain(&self) {
-        while self.socket.recv(&mut Vec::with_capacity(ANSWER_SIZE), 0).is_ok() {}
     }
 }
 
@@ -128,6 +96,14 @@ fn sets(vip: IpAddr) -> &'static [(Family, &'static str)] {
     match vip {
         IpAddr::V4(_) => &[(Family::Inet, "live4"), (Family::Arp, "live4")],
         IpAddr::V6(_) => &[(Family::Inet, "live6")],
+    }
+}
+
+/// An address as the kernel keeps it in a set.
+fn key(address: IpAddr) -> Vec<u8> {
+    match address {
+        IpAddr::V4(address) => address.octets().to_vec(),
+        IpAddr::V6(address) => address.octets().to_vec(),
     }
 }
 
@@ -181,31 +157,4 @@ table arp {table} {{
 ",
         cleared = cleared(table)
     )
-}
-
-async fn run_nft(script: &str) -> Result<(), String> {
-    let nft = Command::new("nft")
-        .args(["-f", "-"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn();
-    let mut nft = nft.map_err(|error| format!("could not run nft: {error}"))?;
-    let stdin = nft.stdin.take();
-    let finished = async {
-        if let Some(mut stdin) = stdin {
-            stdin.write_all(script.as_bytes()).await?;
-        }
-        nft.wait_with_output().await
-    };
-    match tokio::time::timeout(NFT_DEADLINE, finished).await {
-        Err(_) => Err(format!("nft did not end within {} ms", NFT_DEADLINE.as_millis())),
-        Ok(Err(error)) => Err(format!("could not run nft: {error}")),
-        Ok(Ok(output)) if output.status.success() => Ok(()),
-        Ok(Ok(output)) => {
-            let message = String::from_utf8_lossy(&output.stderr);
-            Err(format!("nft refused the rules: {}", message.lines().next().unwrap_or("no message")))
-        }
-    }
 }

@@ -44,10 +44,13 @@ pub struct Health {
     /// For how long this appliance has promised its peers to accept no lease.
     #[serde(default)]
     pub promised_ms: Option<u64>,
-    /// The VIPs of the group are on the interfaces, under the lease held.
+    /// The VIPs of the group are on the interfaces, and its probe gates open, under the lease held.
     pub vips_up: bool,
     /// What to hold under the lease, as `address on interface`.
     pub vips: Vec<String>,
+    /// Which probe gates to open under the lease, for instance `tcp 8686`.
+    #[serde(default)]
+    pub gates: Vec<String>,
     /// By node id.
     pub coordinators: BTreeMap<u64, CoordinatorHealth>,
     /// The ways to the group's other appliances.
@@ -125,6 +128,7 @@ impl Health {
                 .map(millis),
             vips_up: standing.vips_up,
             vips: standing.vips.iter().map(|vip| format!("{} on {}", vip.address, vip.interface)).collect(),
+            gates: standing.gates.iter().map(|assigned| assigned.gate.to_string()).collect(),
             coordinators: coordinators.collect(),
             peers: handle.peers(),
             warnings: handle.warnings(&standing),

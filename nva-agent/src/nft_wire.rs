@@ -4,7 +4,6 @@
 //! by `nft`, because a child that is slow to start could renew a lease after its parent was
 //! killed; a message that is sent has taken effect when `send` returns.
 
-use std::net::IpAddr;
 use std::time::Duration;
 
 /// Address families of nftables tables (`NFPROTO_*`).
@@ -44,7 +43,7 @@ impl Batch {
         batch
     }
 
-    /// Puts `address` into a set of a table for `timeout`, whether it is there or not.
+    /// Puts `key` into a set of a table, whether it is there or not; for `timeout`, or for good.
     ///
     /// An element that exists is not extended by adding it again, and deleting one that does not
     /// exist fails: so add, delete, add.
@@ -53,17 +52,17 @@ impl Batch {
         family: Family,
         table: &str,
         set: &str,
-        address: IpAddr,
-        timeout: Duration,
+        key: &[u8],
+        timeout: Option<Duration>,
     ) {
-        self.remove(family, table, set, address);
-        self.element(NEW_ELEMENT, family, table, set, address, Some(timeout));
+        self.remove(family, table, set, key);
+        self.element(NEW_ELEMENT, family, table, set, key, timeout);
     }
 
-    /// Takes `address` out of a set, whether it is there or not.
-    pub(crate) fn remove(&mut self, family: Family, table: &str, set: &str, address: IpAddr) {
-        self.element(NEW_ELEMENT, family, table, set, address, None);
-        self.element(DELETE_ELEMENT, family, table, set, address, None);
+    /// Takes `key` out of a set, whether it is there or not.
+    pub(crate) fn remove(&mut self, family: Family, table: &str, set: &str, key: &[u8]) {
+        self.element(NEW_ELEMENT, family, table, set, key, None);
+        self.element(DELETE_ELEMENT, family, table, set, key, None);
     }
 
     /// Removes a table with everything in it, whether it is there or not.
@@ -87,15 +86,11 @@ impl Batch {
         family: Family,
         table: &str,
         set: &str,
-        address: IpAddr,
+        key: &[u8],
         timeout: Option<Duration>,
     ) {
-        let key = match address {
-            IpAddr::V4(address) => address.octets().to_vec(),
-            IpAddr::V6(address) => address.octets().to_vec(),
-        };
         // NFTA_SET_ELEM_KEY { NFTA_DATA_VALUE }, NFTA_SET_ELEM_TIMEOUT in ms, big-endian.
-        let mut element = attribute(1 | NESTED, &attribute(1, &key));
+        let mut element = attribute(1 | NESTED, &attribute(1, key));
         if let Some(timeout) = timeout {
             let millis = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
             element.extend(attribute(4, &millis.to_be_bytes()));
@@ -167,8 +162,8 @@ mod tests {
     #[test]
     fn a_batch_is_framed_and_aligned() {
         let mut batch = Batch::new();
-        let address = "10.9.0.99".parse().unwrap();
-        batch.renew(Family::Inet, "pointsman-fw-a", "live4", address, Duration::from_millis(2_900));
+        let timeout = Some(Duration::from_millis(2_900));
+        batch.renew(Family::Inet, "pointsman-fw-a", "live4", &[10, 9, 0, 99], timeout);
         let bytes = batch.finish();
         let mut kinds = Vec::new();
         let mut rest = &bytes[..];

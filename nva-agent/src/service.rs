@@ -337,7 +337,7 @@ async fn warn_of_deafness(handle: Handle) {
     }
 }
 
-/// Starts the thread that owns the lease. The receiver resolves when it ends.
+/// Starts the thread that owns the lease. The receiver resolves when it ends. Within a runtime.
 fn spawn_holder(
     store: TokenStore,
     appliance: ApplianceName,
@@ -347,10 +347,12 @@ fn spawn_holder(
     stop: watch::Receiver<bool>,
 ) -> Result<oneshot::Receiver<io::Result<()>>, Error> {
     let (ended, end) = oneshot::channel();
+    // Health probes are answered here: nothing but the lease is done on the lease's thread.
+    let answering = tokio::runtime::Handle::current();
     let body = move || {
         let result = tokio::runtime::Builder::new_current_thread().enable_all().build().and_then(|runtime| {
             runtime.block_on(async {
-                let enforcer = KernelEnforcer::connect(&appliance, interfaces)?;
+                let enforcer = KernelEnforcer::connect(&appliance, interfaces, answering)?;
                 Holder::new(store, enforcer, standing).run(answers, peers, stop).await;
                 Ok(())
             })

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use coordinator_api::agent::{AgentGroup, VipAssignment};
+use coordinator_api::agent::{AgentGroup, GateAssignment, VipAssignment};
 use coordinator_core::ids::Token;
 use coordinator_core::time::Mono;
 
@@ -12,7 +12,8 @@ use coordinator_core::time::Mono;
 pub struct Standing {
     /// The highest token on disk.
     pub highest: Token,
-    /// The token of what is held. `None` promises that no VIP is on an interface.
+    /// The token of what is held. `None` promises that no VIP is on an interface and no probe gate
+    /// open.
     pub holding: Option<Token>,
     /// When the lease ends without another renewal, on this machine's clock since boot.
     pub deadline: Option<Mono>,
@@ -22,12 +23,14 @@ pub struct Standing {
     pub relying: bool,
     /// Until when this appliance has promised its peers to accept no lease.
     pub promised_until: Option<Mono>,
-    /// The lease is held and all VIPs are on the interfaces.
+    /// The lease is held, all VIPs are on the interfaces and all probe gates open.
     pub vips_up: bool,
     /// The group's lease, once a leader said so.
     pub ttl: Option<Duration>,
     /// What to hold under the lease.
     pub vips: Vec<VipAssignment>,
+    /// Which probe gates to open under the lease.
+    pub gates: Vec<GateAssignment>,
     /// The group's newest declaration that is known.
     pub group: Option<Arc<AgentGroup>>,
     /// The declaration that this appliance acts on, and none that it did before; 0 for none yet.

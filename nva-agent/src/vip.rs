@@ -9,31 +9,21 @@ use std::io;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use coordinator_api::agent::VipAssignment;
+use coordinator_api::agent::{GateAssignment, VipAssignment};
 use coordinator_core::ids::ApplianceName;
+use coordinator_core::model::GateSpec;
 use coordinator_core::time::Mono;
+use tokio::runtime::Handle;
 use tracing::{info, warn};
 
-use crate::addresses::{self, Addresses, EndedBy, REFRESH_EVERY};
+use crate::addresses::{self, Addresses, EndedBy};
 use crate::announce::Announcer;
 use crate::clock;
 use crate::enforcer::{Enforcer, Up};
 use crate::gate::Gate;
+use crate::gate_time::{self, Opened};
 use crate::interfaces::{self, Interface};
-
-/// The kernel counts an element's timeout in ticks, of 10 ms at most (`HZ=100`), and rounds up: an
-/// element may match for this long after its timeout.
-const KERNEL_TICK: Duration = Duration::from_millis(10);
-/// Beyond that, the gate shuts this long before the deadline: more than a netlink message takes. A
-/// twentieth of what is left of the lease where that is less.
-const LONGEST_SPARE: Duration = Duration::from_millis(10);
-/// How often the gate is opened anew, for less, when a message took longer than what was spared.
-const GATE_ATTEMPTS: u32 = 3;
-/// The shortest lease that the gate can enforce with renewals in between: the gate takes 14 ms of
-/// it, and the agent asks for a renewal eight times.
-const SHORTEST_TTL_GATED: Duration = Duration::from_millis(100);
-/// After nftables refused the gate, it is asked again this much later.
-const GATE_RETRY: Duration = Duration::from_secs(30);
+use crate::probe_gate::{ProbeGates, Told};
 
 /// Where VIPs may go.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,23 +41,29 @@ pub(crate) struct KernelEnforcer {
     gate: Gate,
     /// Why there is no gate, and when to try again.
     no_gate: Option<(String, Mono)>,
-    /// When the gate was opened last, and for which deadline.
-    opened: Option<(Mono, Mono)>,
+    opened: Opened,
     /// Opened when it is first needed: it takes a privilege that a group without VIPs does not.
     announcer: Option<Announcer>,
     allowed: AllowedInterfaces,
+    probes: ProbeGates,
 }
 
 impl KernelEnforcer {
     /// Connects to the kernel, in the network namespace of this thread.
-    pub(crate) fn connect(appliance: &ApplianceName, allowed: AllowedInterfaces) -> io::Result<Self> {
+    /// Health probes are answered by tasks of `runtime`.
+    pub(crate) fn connect(
+        appliance: &ApplianceName,
+        allowed: AllowedInterfaces,
+        runtime: Handle,
+    ) -> io::Result<Self> {
         Ok(KernelEnforcer {
             addresses: Addresses::connect()?,
             gate: Gate::connect(appliance)?,
             no_gate: None,
-            opened: None,
+            opened: Opened::default(),
             announcer: None,
             allowed,
+            probes: ProbeGates::connect(appliance, runtime)?,
         })
     }
 
@@ -80,7 +76,7 @@ impl KernelEnforcer {
         if self.no_gate.as_ref().is_some_and(|(_, retry_at)| now < *retry_at) {
             return false;
         }
-        self.opened = None;
+        self.opened = Opened::default();
         match self.gate.install(vips).await {
             Ok(()) => {
                 info!(vips = vips.len(), "the gate guards the virtual addresses");
@@ -91,33 +87,26 @@ impl KernelEnforcer {
                 if self.no_gate.as_ref().is_none_or(|(old, _)| *old != error) {
                     warn!(%error, "no gate: the lifetimes of addresses alone end a lost lease, which costs a second of it");
                 }
-                self.no_gate = Some((error, now.plus(GATE_RETRY)));
+                self.no_gate = Some((error, now.plus(gate_time::RETRY)));
                 false
             }
         }
     }
 
-    /// Opens the gate until just before `deadline`. `Ok(None)` when it is too late for that.
-    fn open(&mut self, deadline: Mono) -> io::Result<Option<()>> {
+    /// Opens the gate until just before `deadline`. False when it is too late for that.
+    fn open(&mut self, deadline: Mono) -> io::Result<bool> {
         let now = clock::now();
-        if self.opened.is_some_and(|(at, until)| {
-            now < until && (until == deadline || now.since(at) < REFRESH_EVERY.min(deadline.since(at) / 16))
-        }) {
-            return Ok(Some(()));
+        if self.opened.will_do(now, deadline) {
+            return Ok(true);
         }
-        for _ in 0..GATE_ATTEMPTS {
-            let Some(timeout) = gate_timeout(deadline.since(clock::now())) else { break };
-            self.gate.open_for(timeout)?;
-            if clock::now().plus(timeout).plus(KERNEL_TICK) <= deadline {
-                self.opened = Some((now, deadline));
-                return Ok(Some(()));
-            }
-            // The message took longer than what was spared: what was opened may be open for too
-            // long. The next attempt takes its place.
+        let in_time = gate_time::open_until(deadline, |timeout| self.gate.open_for(timeout))?;
+        if in_time {
+            self.opened = Opened::at(now, deadline);
+        } else {
+            self.gate.shut()?;
+            self.opened = Opened::default();
         }
-        self.gate.shut()?;
-        self.opened = None;
-        Ok(None)
+        Ok(in_time)
     }
 }
 
@@ -147,7 +136,7 @@ impl Enforcer for KernelEnforcer {
 
     async fn hold(&mut self, vips: &[VipAssignment], now: Mono, deadline: Mono) -> Result<Up, String> {
         let guarded = guarded(vips);
-        let was_open = self.opened.is_some_and(|(_, until)| now < until);
+        let was_open = self.opened.is_open(now);
         let mut ended_by = EndedBy::Lifetime;
         // Twice: somebody may have flushed all rules since, such as a firewall that was reloaded.
         for attempt in 1..=2 {
@@ -155,11 +144,11 @@ impl Enforcer for KernelEnforcer {
                 break;
             }
             match self.open(deadline) {
-                Ok(Some(())) => {
+                Ok(true) => {
                     ended_by = EndedBy::Gate;
                     break;
                 }
-                Ok(None) => return Ok(Up::TooLate),
+                Ok(false) => return Ok(Up::TooLate),
                 Err(error) if attempt == 1 => warn!(%error, "the gate is gone; installing it again"),
                 Err(error) => {
                     return Err(format!("could not open the gate for the virtual addresses: {error}"));
@@ -174,8 +163,8 @@ impl Enforcer for KernelEnforcer {
     }
 
     async fn clear(&mut self, vips: &[VipAssignment]) -> Result<(), String> {
-        if self.opened.is_some() && self.gate.guards(&guarded(vips)) {
-            self.opened = None;
+        if self.opened.was_opened() && self.gate.guards(&guarded(vips)) {
+            self.opened = Opened::default();
             if let Err(error) = self.gate.shut() {
                 warn!(%error, "the gate could not be shut; the addresses are removed all the same");
             }
@@ -198,17 +187,40 @@ impl Enforcer for KernelEnforcer {
         first_error.map_or(Ok(()), Err)
     }
 
+    async fn gate_faults(&mut self, gates: &[GateAssignment], ttl: Duration) -> Vec<String> {
+        let mut faults = self.probes.prepare(&specs(gates)).await;
+        if !gates.is_empty() && ttl < gate_time::SHORTEST_TTL {
+            faults.push(format!(
+                "the group's lease is {} ms; probe gates need at least {} ms",
+                ttl.as_millis(),
+                gate_time::SHORTEST_TTL.as_millis()
+            ));
+        }
+        faults
+    }
+
+    async fn open_gates(&mut self, gates: &[GateAssignment], deadline: Mono) -> Result<Up, String> {
+        if let Some(fault) = self.probes.prepare(&specs(gates)).await.into_iter().next() {
+            return Err(fault);
+        }
+        let in_time = self.probes.open(Told::Until(deadline)).await?;
+        Ok(if in_time { Up::Yes { fresh: false } } else { Up::TooLate })
+    }
+
+    fn shut_gates(&mut self) {
+        self.probes.shut();
+    }
+
     async fn retire(&mut self) {
+        self.probes.retire();
         if let Err(error) = self.gate.uninstall() {
             warn!(%error, "the gate could not be removed; it drops nothing but what goes to the virtual addresses");
         }
     }
 }
 
-/// For how long the gate opens when `left` is left of the lease; `None` when that is too little.
-fn gate_timeout(left: Duration) -> Option<Duration> {
-    let timeout = left.saturating_sub(KERNEL_TICK).saturating_sub(LONGEST_SPARE.min(left / 20));
-    (timeout >= Duration::from_millis(1)).then_some(timeout)
+fn specs(gates: &[GateAssignment]) -> Vec<GateSpec> {
+    gates.iter().map(|assigned| assigned.gate.clone()).collect()
 }
 
 /// Each address once, in the order in which gates are compared.
@@ -220,9 +232,9 @@ fn guarded(vips: &[VipAssignment]) -> Vec<IpAddr> {
 fn ttl_fault(ttl: Duration, no_gate: Option<&str>) -> Option<String> {
     let ms = ttl.as_millis();
     match no_gate {
-        None if ttl < SHORTEST_TTL_GATED => Some(format!(
+        None if ttl < gate_time::SHORTEST_TTL => Some(format!(
             "the group's lease is {ms} ms; virtual addresses need at least {} ms",
-            SHORTEST_TTL_GATED.as_millis()
+            gate_time::SHORTEST_TTL.as_millis()
         )),
         Some(error) if ttl < addresses::SHORTEST_TTL => Some(format!(
             "the group's lease is {ms} ms; without nftables virtual addresses need at least {} ms, because the kernel \
@@ -277,14 +289,6 @@ mod tests {
         assert!(refused.contains("add it to `interfaces`"), "{refused}");
         let missing = interface_fault(&vip("nosuch0"), &all, &AllowedInterfaces::Any).unwrap();
         assert!(missing.contains("no interface nosuch0"), "{missing}");
-    }
-
-    #[test]
-    fn the_gate_shuts_a_tick_and_a_little_more_before_the_lease_is_over() {
-        let us = Duration::from_micros;
-        assert_eq!(gate_timeout(us(300_000)), Some(us(280_000)));
-        assert_eq!(gate_timeout(us(80_000)), Some(us(66_000)));
-        assert_eq!((gate_timeout(us(11_000)), gate_timeout(us(0))), (None, None));
     }
 
     #[test]

@@ -265,15 +265,6 @@ impl Adapter for AzureAdapter {
         }
         .boxed()
     }
-
-    fn resume<'a>(&'a self, resource: &'a str, place: &'a str, journal: &'a Journal) -> BoxFuture<'a, ()> {
-        async move {
-            if let Ok(id) = ResourceId::parse(resource) {
-                self.arm.resume(&id, place, journal).await;
-            }
-        }
-        .boxed()
-    }
 }
 
 fn attempt(binding: &BindingSpec) -> String {

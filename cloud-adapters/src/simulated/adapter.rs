@@ -74,7 +74,7 @@ impl Adapter for SimulatedAdapter {
         match &binding.kind {
             BindingKind::PublicIp { targets, .. } => public_ip::nics(binding, targets),
             BindingKind::Route { table, .. } => Ok(BTreeSet::from([route::table_id(table)])),
-            BindingKind::Vip { .. } => Err(not_mine(binding)),
+            BindingKind::Vip { .. } | BindingKind::ProbeGate(_) => Err(not_mine(binding)),
         }
     }
 
@@ -100,7 +100,7 @@ impl Adapter for SimulatedAdapter {
                 BindingKind::Route { table, route, targets, .. } => {
                     self.read_route(group, table, route, targets, journal).await
                 }
-                BindingKind::Vip { .. } => Err(not_mine(binding)),
+                BindingKind::Vip { .. } | BindingKind::ProbeGate(_) => Err(not_mine(binding)),
             }
         }
         .boxed()
@@ -127,7 +127,7 @@ impl Adapter for SimulatedAdapter {
             BindingKind::Route { table, route, targets, .. } => {
                 route::plan(actual, job, table, route, targets)
             }
-            BindingKind::Vip { .. } => Err(not_mine(&job.binding)),
+            BindingKind::Vip { .. } | BindingKind::ProbeGate(_) => Err(not_mine(&job.binding)),
         }
     }
 

@@ -10,4 +10,3 @@ mod served;
 mod stage;
 #[path = "../suite/mod.rs"]
 mod suite;
-mod takeover;

@@ -89,7 +89,7 @@ impl Scene for Stage {
                 let hop = table.routes.iter().find(|r| r.name == *route).map(|r| r.next_hop);
                 targets.iter().find(|(_, target)| Some(**target) == hop).map(|(fw, _)| fw.clone())
             }
-            BindingKind::Vip { .. } => None,
+            BindingKind::Vip { .. } | BindingKind::ProbeGate(_) => None,
         }
     }
 

@@ -15,6 +15,7 @@ use crate::decode::{Report, Table, Value};
 use crate::fault::ConfigFaults;
 
 mod fence;
+mod gate;
 pub(crate) mod locate;
 mod probe;
 
@@ -169,8 +170,9 @@ fn binding(
                 })
             })()
         }
+        Some("probe-gate") => gate::gate(t),
         Some(other) => {
-            t.fault("kind", &format!("{other:?}"), "must be \"vip\", \"public-ip\" or \"route\"");
+            t.fault("kind", &format!("{other:?}"), "must be \"vip\", \"probe-gate\", \"public-ip\" or \"route\"");
             t.allow_all();
             None
         }

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use coordinator_core::ids::{ApplianceName, BindingName, GroupName, NodeId, Token};
 use coordinator_core::lease::Held;
+use coordinator_core::model::GateSpec;
 use serde::{Deserialize, Serialize};
 
 /// Where reports are posted, on a coordinator's cluster listener, as JSON.
@@ -67,7 +68,8 @@ pub struct AgentReport {
     pub highest: Token,
     /// The token of the lease held at this moment.
     pub holding: Option<Token>,
-    /// Whether the VIPs of the group are on the interfaces, announced, under the lease held.
+    /// Whether the VIPs of the group are on the interfaces, announced, and its probe gates open,
+    /// under the lease held.
     pub vips_up: bool,
     /// What keeps this appliance from carrying traffic; empty when it is ready.
     pub faults: Vec<String>,
@@ -122,7 +124,7 @@ pub struct AgentReply {
 pub enum Instruction {
     /// The answering node does not lead: nothing follows from it but that it is alive.
     NotLeader,
-    /// Hold the group's VIPs for `ttl_ms` from before the request left.
+    /// Hold the group's VIPs and open its probe gates for `ttl_ms` from before the request left.
     Grant {
         /// The fencing token.
         token: Token,
@@ -155,6 +157,8 @@ pub struct AgentGroup {
     pub ttl_ms: u64,
     /// What to hold under the lease, on this appliance.
     pub vips: Vec<VipAssignment>,
+    /// Where to answer health probes under the lease, and not otherwise.
+    pub gates: Vec<GateAssignment>,
     /// Whether the active goes on past its lease while every peer promises to accept no grant.
     pub failsafe: bool,
     /// How much faster one machine's clock may run than another's, in parts per million.
@@ -184,4 +188,13 @@ pub struct VipAssignment {
     pub prefix_len: u8,
     /// The network interface.
     pub interface: String,
+}
+
+/// A probe gate on one appliance.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GateAssignment {
+    /// The binding.
+    pub binding: BindingName,
+    /// The port, and how it answers.
+    pub gate: GateSpec,
 }

@@ -12,10 +12,10 @@ mod modes;
 mod operations;
 mod paths;
 mod progress;
+mod quarantine;
 mod records;
 mod rejection;
 mod reliance;
-mod under_way;
 
 pub use rejection::Rejection;
 
@@ -64,9 +64,6 @@ pub fn apply(state: &mut State, index: u64, command: &Command) -> Result<Vec<Eve
         }
         CommandBody::RecordHeartbeat { group, path, up } => {
             paths::heartbeat(group_mut(state, group)?, log_ref, path, *up)
-        }
-        CommandBody::RecordUnderWay { group, operation, resource, place } => {
-            under_way::record(group_mut(state, group)?, *operation, resource, place)
         }
         CommandBody::RecordHold { group, hold } => {
             records::hold(group_mut(state, group)?, log_ref, hold.as_ref())

@@ -15,8 +15,9 @@ pub fn check(state: &State) -> Vec<String> {
     let mut faults = Vec::new();
     let mut appliances = BTreeSet::new();
     let mut tokens = BTreeSet::new();
-    if state.withdrawn.len() > KEPT_WITHDRAWN {
-        faults.push(format!("{} virtual addresses are in quarantine", state.withdrawn.len()));
+    let (vips, gates) = (state.withdrawn.vips.len(), state.withdrawn.gate_count());
+    if vips > KEPT_WITHDRAWN || gates > KEPT_WITHDRAWN {
+        faults.push(format!("{vips} virtual addresses and {gates} probe gates are in quarantine"));
     }
     for (name, group) in &state.groups {
         let mut say = |fault: String| faults.push(format!("group {name}: {fault}"));

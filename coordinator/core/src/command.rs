@@ -183,18 +183,6 @@ pub enum CommandBody {
         /// Whether the agent at its end answers.
         up: bool,
     },
-    /// Records that a cloud has accepted a change and is at work on it, and where to ask how that
-    /// goes: what the next leader goes on with.
-    RecordUnderWay {
-        /// The group.
-        group: GroupName,
-        /// The running operation.
-        operation: OperationId,
-        /// The resource, by the adapter's own id.
-        resource: String,
-        /// Where to ask, in the adapter's own words. No secrets.
-        place: String,
-    },
 }
 
 /// See [`CommandBody::StartOperation`].

@@ -10,9 +10,11 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 mod fencing;
+mod gate;
 mod probe;
 
 pub use fencing::{FenceSpec, Fencing};
+pub use gate::{GateProtocol, GateSpec};
 pub use probe::{ProbeKind, ProbeSpec, Trust};
 
 use crate::ids::{AdapterName, ApplianceName, BindingName, GroupName};
@@ -29,7 +31,7 @@ pub struct GroupSpec {
     pub bindings: Vec<BindingSpec>,
     /// When and how to move.
     pub policy: Policy,
-    /// The lease that an appliance needs to hold the group's VIPs.
+    /// The lease that an appliance needs to hold the group's VIPs and to open its probe gates.
     pub lease: LeaseSpec,
     /// What every coordinator watches *through* the active appliance: a VIP, the public IP, a host
     /// behind it. All must pass for the path to be up. May be empty.
@@ -115,12 +117,15 @@ pub enum BindingKind {
         /// The next-hop address of each appliance.
         targets: BTreeMap<ApplianceName, IpAddr>,
     },
+    /// A port on which the active appliance's agent answers a load balancer's health probe under
+    /// the lease, and on which nobody is answered otherwise. The load balancer moves the traffic.
+    ProbeGate(GateSpec),
 }
 
 impl BindingKind {
     /// Whether the appliance itself holds it, under a lease.
     pub fn needs_lease(&self) -> bool {
-        matches!(self, BindingKind::Vip { .. })
+        matches!(self, BindingKind::Vip { .. } | BindingKind::ProbeGate(_))
     }
 
     /// One word for tables and messages.
@@ -129,6 +134,7 @@ impl BindingKind {
             BindingKind::Vip { .. } => "vip",
             BindingKind::PublicIp { .. } => "public-ip",
             BindingKind::Route { .. } => "route",
+            BindingKind::ProbeGate(_) => "probe-gate",
         }
     }
 }
@@ -209,7 +215,7 @@ pub enum Trigger {
     Manual,
 }
 
-/// An appliance's time-bounded right to carry the group's VIPs.
+/// An appliance's time-bounded right to carry the group's VIPs and to open its probe gates.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LeaseSpec {
     /// How long a grant lasts at most, from the moment that a quorum last confirmed the leader.

@@ -23,12 +23,36 @@ pub use path::{HeartbeatPath, Path, Traffic};
 /// Ended operations kept per group; the history keeps their events for longer.
 pub const KEPT_OPERATIONS: usize = 50;
 
-/// Resources of one operation that a cloud may be at work on at once; of more than that, the
-/// next leader asks the resources themselves.
-pub const KEPT_UNDER_WAY: usize = 256;
-
-/// Withdrawn virtual addresses in quarantine at once; one more withdrawal is refused.
+/// Withdrawn virtual addresses in quarantine at once, and withdrawn ports of gates; one more is
+/// refused.
 pub const KEPT_WITHDRAWN: usize = 1024;
+
+/// What is in quarantine, and until when no group may declare it again.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Withdrawn {
+    /// Virtual addresses. At most [`KEPT_WITHDRAWN`].
+    pub vips: BTreeMap<IpAddr, WallTime>,
+    /// The ports of probe gates, by appliance. At most [`KEPT_WITHDRAWN`] in all.
+    pub gates: BTreeMap<ApplianceName, BTreeMap<u16, WallTime>>,
+}
+
+impl Withdrawn {
+    /// How many ports of gates there are.
+    pub fn gate_count(&self) -> usize {
+        self.gates.values().map(BTreeMap::len).sum()
+    }
+
+    /// Without what is over at `time`.
+    pub fn pruned(&self, time: WallTime) -> Withdrawn {
+        let mut left = self.clone();
+        left.vips.retain(|_, until| *until > time);
+        left.gates.retain(|_, ports| {
+            ports.retain(|_, until| *until > time);
+            !ports.is_empty()
+        });
+        left
+    }
+}
 
 /// The replicated state.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,9 +61,8 @@ pub struct State {
     pub time: WallTime,
     /// By name.
     pub groups: BTreeMap<GroupName, Group>,
-    /// Virtual addresses that were taken out of a group whose appliance may still hold them, and
-    /// until when no group may declare them again. At most [`KEPT_WITHDRAWN`].
-    pub withdrawn: BTreeMap<IpAddr, WallTime>,
+    /// What was taken out of a group whose appliance may still hold it.
+    pub withdrawn: Withdrawn,
 }
 
 impl State {
@@ -209,9 +232,6 @@ pub struct Operation {
     pub released: Option<(WallTime, ReleaseProof)>,
     /// One per binding, in the declared order.
     pub steps: Vec<Step>,
-    /// While it runs: what a cloud has accepted and may still be at work on, by resource, and
-    /// where to ask how that goes; both in the adapter's own words. At most [`KEPT_UNDER_WAY`].
-    pub under_way: BTreeMap<String, String>,
     /// Once completed, in a group with path probes: whether traffic was seen to pass, and when
     /// that was recorded.
     pub traffic: Option<(WallTime, Traffic)>,

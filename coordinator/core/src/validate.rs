@@ -16,10 +16,12 @@ use crate::reason::Span;
 mod bindings;
 mod cluster;
 mod fencing;
+mod gates;
 mod paths;
 mod peers;
 
 pub use cluster::against;
+pub use gates::{MAX_GATE_SOURCES, MAX_GATES};
 
 /// Most appliances of a group.
 pub const MAX_APPLIANCES: usize = 16;
@@ -100,6 +102,7 @@ pub fn group(spec: &GroupSpec) -> Vec<SpecFault> {
     faults.count("bindings", spec.bindings.len(), 1, MAX_BINDINGS);
     appliances(&mut faults, spec);
     bindings::check(&mut faults, spec);
+    gates::check(&mut faults, spec);
     peers::check(&mut faults, spec);
     fencing::check(&mut faults, spec);
     paths::check(&mut faults, spec);

@@ -225,14 +225,8 @@ fn any_body() -> impl Strategy<Value = CommandBody> {
                 up,
             }
         });
-    let under_way = (0u64..4, 0usize..2_000).prop_map(|(id, bytes)| CommandBody::RecordUnderWay {
-        group: group_name("dmz"),
-        operation: OperationId(id),
-        resource: "nics/nic-a".to_owned(),
-        place: "x".repeat(bytes),
-    });
     prop_oneof![
-        3 => path, 2 => traffic, 2 => heartbeat, 2 => under_way,
+        3 => path, 2 => traffic, 2 => heartbeat,
         6 => start, 6 => record, 4 => release, 6 => verdict, 3 => any_declaration(), 3 => any_setting(),
         4 => any_last_resort(),
     ]
@@ -354,10 +348,6 @@ fn in_context(state: &State, body: CommandBody) -> CommandBody {
             operation: running.filter(|_| record.operation.0 > 0).unwrap_or(record.operation),
             ..record
         }),
-        CommandBody::RecordUnderWay { group: name, operation, resource, place } => {
-            let operation = running.filter(|_| operation.0 > 0).unwrap_or(operation);
-            CommandBody::RecordUnderWay { group: name, operation, resource, place }
-        }
         CommandBody::RecordPath { group: name, token: drawn, verdict, evidence } => {
             CommandBody::RecordPath { group: name, token: token(drawn), verdict, evidence }
         }

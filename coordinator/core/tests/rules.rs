@@ -12,6 +12,8 @@ mod codec;
 mod declaring;
 #[path = "rules/fencing.rs"]
 mod fencing;
+#[path = "rules/gates.rs"]
+mod gates;
 #[path = "rules/lease.rs"]
 mod lease;
 #[path = "rules/majority.rs"]

@@ -8,7 +8,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use coordinator_api::agent::{
-    AgentGroup, AgentReply, AgentReport, Instruction, MAX_PATHS, Peer, VipAssignment,
+    AgentGroup, AgentReply, AgentReport, GateAssignment, Instruction, MAX_PATHS, Peer, VipAssignment,
 };
 use coordinator_core::decide::Observations;
 use coordinator_core::heartbeats::Heard;
@@ -341,6 +341,12 @@ fn assignment(group: &Group, appliance: &ApplianceName) -> AgentGroup {
         }),
         _ => None,
     });
+    let gates = group.spec.bindings.iter().filter_map(|binding| match &binding.kind {
+        BindingKind::ProbeGate(gate) => {
+            Some(GateAssignment { binding: binding.name.clone(), gate: gate.clone() })
+        }
+        _ => None,
+    });
     let others = group.spec.appliances.iter().filter(|other| other.name != *appliance);
     let peers = others.map(|other| Peer { appliance: other.name.clone(), addresses: other.peer.clone() });
     AgentGroup {
@@ -348,6 +354,7 @@ fn assignment(group: &Group, appliance: &ApplianceName) -> AgentGroup {
         revision: group.revision,
         ttl_ms: u64::try_from(group.spec.lease.ttl.as_millis()).unwrap_or(u64::MAX),
         vips: vips.collect(),
+        gates: gates.collect(),
         failsafe: group.spec.policy.quorum_loss == QuorumLoss::Failsafe,
         drift_ppm: group.spec.lease.drift_ppm,
         peers: peers.collect(),

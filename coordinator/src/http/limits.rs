@@ -30,7 +30,7 @@ impl GroupLimits {
         for binding in &spec.bindings {
             let adapter = match &binding.kind {
                 BindingKind::PublicIp { adapter, .. } | BindingKind::Route { adapter, .. } => adapter,
-                BindingKind::Vip { .. } => continue,
+                BindingKind::Vip { .. } | BindingKind::ProbeGate(_) => continue,
             };
             if !self.adapters.contains(adapter) {
                 let name = &binding.name;

@@ -11,7 +11,7 @@ mod storing;
 use std::sync::Arc;
 use std::time::Duration;
 
-use coordinator_api::agent::{AgentGroup, AgentReply, Instruction, VipAssignment};
+use coordinator_api::agent::{AgentGroup, AgentReply, GateAssignment, Instruction, VipAssignment};
 use coordinator_core::ids::Token;
 use coordinator_core::time::Mono;
 use tokio::sync::{mpsc, watch};
@@ -59,10 +59,15 @@ pub(crate) struct Holder<E> {
     /// What the leader said that the group's VIPs on this appliance are.
     assigned: Vec<VipAssignment>,
     ttl: Duration,
+    /// The same of the group's probe gates.
+    assigned_gates: Vec<GateAssignment>,
     /// VIPs that may be on the interfaces. While there are any, something is held.
     maybe_up: Vec<VipAssignment>,
+    /// Probe gates may be open. They are never left to the next life: nothing answers without this
+    /// process.
+    maybe_open: bool,
     up: bool,
-    /// VIPs were assigned in this life.
+    /// VIPs or probe gates were assigned in this life.
     used: bool,
     announce_at: Vec<Mono>,
     token_wanted: Option<Token>,
@@ -99,9 +104,11 @@ impl<E: Enforcer> Holder<E> {
             drops_since: stored.drops_since,
             give_up_at: Mono::default(),
             assigned: Vec::new(),
+            assigned_gates: Vec::new(),
             ttl: Duration::MAX,
             // An earlier life may have left them.
             maybe_up: stored.vips,
+            maybe_open: false,
             up: false,
             used: false,
             announce_at: Vec::new(),
@@ -203,11 +210,19 @@ impl<E: Enforcer> Holder<E> {
             self.group = group.cloned().map(Arc::new);
         }
         let vips = group.map_or_else(Vec::new, |group| group.vips.clone());
+        let gates = group.map_or_else(Vec::new, |group| group.gates.clone());
         self.ttl = group.map_or(Duration::MAX, |group| Duration::from_millis(group.ttl_ms));
-        if vips != self.assigned {
-            info!(group = group.map(|g| g.name.as_str()), vips = vips.len(), "virtual addresses assigned");
-            self.used |= !vips.is_empty();
+        if vips != self.assigned || gates != self.assigned_gates {
+            let name = group.map(|g| g.name.as_str());
+            info!(
+                group = name,
+                vips = vips.len(),
+                gates = gates.len(),
+                "virtual addresses and probe gates assigned"
+            );
+            self.used |= !vips.is_empty() || !gates.is_empty();
             self.assigned = vips;
+            self.assigned_gates = gates;
             self.cleared_at = None;
             self.looked_at = None;
             self.enforce_fault = None;
@@ -255,7 +270,7 @@ impl<E: Enforcer> Holder<E> {
         self.clear_unwanted().await;
         if let Err(fault) = self.hold_wanted().await {
             if self.enforce_fault.as_ref() != Some(&fault) {
-                error!(%fault, "the virtual addresses could not be put in place");
+                error!(%fault, "the virtual addresses or probe gates could not be put in place");
             }
             self.enforce_fault = Some(fault);
             self.cannot_enforce();
@@ -271,10 +286,11 @@ impl<E: Enforcer> Holder<E> {
             return;
         }
         self.looked_at = Some(now);
-        let faults = self.enforcer.faults(&self.assigned, self.ttl).await;
+        let mut faults = self.enforcer.faults(&self.assigned, self.ttl).await;
+        faults.extend(self.enforcer.gate_faults(&self.assigned_gates, self.ttl).await);
         if faults != self.interface_faults {
             for fault in &faults {
-                warn!(%fault, "this appliance cannot hold the virtual addresses");
+                warn!(%fault, "this appliance cannot hold what the group needs");
             }
             self.interface_faults = faults;
         }
@@ -301,8 +317,13 @@ impl<E: Enforcer> Holder<E> {
     async fn clear_unwanted(&mut self) {
         let wanted = self.wanted().to_vec();
         if wanted.is_empty() {
-            self.up = false;
             self.announce_at.clear();
+        }
+        if self.lease.holding().is_none() {
+            self.up = false;
+            if std::mem::take(&mut self.maybe_open) {
+                self.enforcer.shut_gates();
+            }
         }
         let now = clock::now();
         let look_again = self.cleared_at.is_none_or(|at| now.since(at) >= CLEAR_EVERY);
@@ -357,6 +378,17 @@ impl<E: Enforcer> Holder<E> {
             }
             Up::TooLate => self.up = false,
         }
+        self.open_gates(held.deadline).await
+    }
+
+    async fn open_gates(&mut self, deadline: Mono) -> Result<(), String> {
+        if self.assigned_gates.is_empty() && !self.maybe_open {
+            return Ok(());
+        }
+        self.maybe_open = true;
+        if self.enforcer.open_gates(&self.assigned_gates, deadline).await? == Up::TooLate {
+            self.up = false;
+        }
         Ok(())
     }
 
@@ -387,7 +419,7 @@ impl<E: Enforcer> Holder<E> {
             // Whatever may still be on an interface is held, lease or not.
             holding: held
                 .map(|held| held.token)
-                .or_else(|| (!self.maybe_up.is_empty()).then(|| self.lease.highest())),
+                .or_else(|| (self.maybe_open || !self.maybe_up.is_empty()).then(|| self.lease.highest())),
             deadline: held.map(|held| held.deadline),
             granted_at: self.lease.granted_at(),
             relying: self.lease.relying(),
@@ -395,6 +427,7 @@ impl<E: Enforcer> Holder<E> {
             vips_up: self.up && held.is_some(),
             ttl: (self.ttl < Duration::MAX).then_some(self.ttl),
             vips: self.assigned.clone(),
+            gates: self.assigned_gates.clone(),
             group: self.group.clone(),
             acknowledged: self.acknowledged,
             faults,

@@ -115,8 +115,8 @@ impl<E: Enforcer> Holder<E> {
             if self.stopping {
                 return Err("this agent is stopping".to_owned());
             }
-            if !self.maybe_up.is_empty() {
-                return Err("virtual addresses may still be up here".to_owned());
+            if !self.maybe_up.is_empty() || self.maybe_open {
+                return Err("virtual addresses may still be up here, or probe gates open".to_owned());
             }
             if let Some(fault) = &self.store_fault {
                 return Err(format!("a promise could not be stored: {fault}"));

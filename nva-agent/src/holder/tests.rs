@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 use coordinator_api::agent::{AgentGroup, Peer};
 use coordinator_api::peer::{PromiseReply, PromiseRequest};
 use coordinator_core::ids::{ApplianceName, BindingName, GroupName, NodeId};
+use coordinator_core::model::{GateProtocol, GateSpec};
 use tempfile::TempDir;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -18,6 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 #[derive(Debug, Default)]
 struct World {
     up: Vec<String>,
+    open: Vec<u16>,
     announced: usize,
     faults: Vec<String>,
     refuse_to_add: Option<String>,
@@ -62,7 +64,26 @@ impl Enforcer for FakeInterfaces {
         Ok(())
     }
 
+    async fn gate_faults(&mut self, gates: &[GateAssignment], _ttl: Duration) -> Vec<String> {
+        if gates.is_empty() { Vec::new() } else { self.0.lock().unwrap().faults.clone() }
+    }
+
+    async fn open_gates(&mut self, gates: &[GateAssignment], deadline: Mono) -> Result<Up, String> {
+        assert!(clock::now() < deadline, "opened past the deadline");
+        let mut world = self.0.lock().unwrap();
+        if let Some(fault) = &world.refuse_to_add {
+            return Err(fault.clone());
+        }
+        world.open = gates.iter().map(|assigned| assigned.gate.port).collect();
+        Ok(Up::Yes { fresh: false })
+    }
+
+    fn shut_gates(&mut self) {
+        self.0.lock().unwrap().open.clear();
+    }
+
     async fn retire(&mut self) {
+        assert_eq!(self.0.lock().unwrap().open, [0; 0], "only after everything was shut");
         assert_eq!(self.0.lock().unwrap().up, [""; 0], "only after everything was cleared");
     }
 }
@@ -100,11 +121,22 @@ impl Bench {
     }
 
     async fn declares(&self, revision: u64, failsafe: bool, instruction: Instruction, vips: &[&str]) {
+        self.declares_gates(revision, failsafe, instruction, (vips, &[])).await;
+    }
+
+    async fn declares_gates(
+        &self,
+        revision: u64,
+        failsafe: bool,
+        instruction: Instruction,
+        (vips, gates): (&[&str], &[u16]),
+    ) {
         let group = AgentGroup {
             name: GroupName::new("dmz").unwrap(),
             revision,
             ttl_ms: u64::try_from(TTL.as_millis()).unwrap(),
             vips: vips.iter().map(|address| vip(address)).collect(),
+            gates: gates.iter().copied().map(gate).collect(),
             failsafe,
             drift_ppm: 0,
             peers: vec![Peer { appliance: peer(), addresses: Vec::new() }],
@@ -158,6 +190,11 @@ fn vip(address: &str) -> VipAssignment {
         prefix_len: 24,
         interface: "eth0".to_owned(),
     }
+}
+
+fn gate(port: u16) -> GateAssignment {
+    let gate = GateSpec { port, protocol: GateProtocol::Tcp, from: Vec::new() };
+    GateAssignment { binding: BindingName::new("balanced").unwrap(), gate }
 }
 
 #[tokio::test]
@@ -453,5 +490,64 @@ async fn a_full_disk_does_not_make_a_healthy_active_faulty_when_its_declaration_
     }
     std::fs::remove_dir(&in_the_way).unwrap();
     bench.until("is told", |s| s.acknowledged == 2).await;
+    bench.stop().await;
+}
+
+#[tokio::test]
+async fn probe_gates_open_with_the_lease_and_shut_before_the_release_is_reported() {
+    let mut bench = Bench::start(FakeInterfaces::default());
+    let ttl_ms = u64::try_from(TTL.as_millis()).unwrap();
+    let grant = Instruction::Grant { token: Token(5), ttl_ms };
+    bench.declares_gates(1, false, grant, (&[], &[8_686, 8_687])).await;
+    let standing = bench.until("open", |s| s.vips_up).await;
+    assert_eq!((standing.holding, standing.gates), (Some(Token(5)), vec![gate(8_686), gate(8_687)]));
+    assert_eq!(bench.interfaces.0.lock().unwrap().open, [8_686, 8_687]);
+    bench.declares_gates(1, false, Instruction::Standby { token: Token(6) }, (&[], &[8_686, 8_687])).await;
+    let standing = bench.until("shut", |s| s.highest == Token(6)).await;
+    assert_eq!((standing.holding, standing.vips_up), (None, false));
+    assert_eq!(bench.interfaces.0.lock().unwrap().open, [0; 0]);
+    bench.stop().await;
+}
+
+#[tokio::test]
+async fn without_renewals_the_gates_are_shut_before_the_deadline() {
+    let mut bench = Bench::start(FakeInterfaces::default());
+    let granted = clock::now();
+    let ttl_ms = u64::try_from(TTL.as_millis()).unwrap();
+    let grant = Instruction::Grant { token: Token(5), ttl_ms };
+    bench.declares_gates(1, false, grant, (&["10.0.0.9"], &[8_686])).await;
+    bench.until("open", |s| s.vips_up).await;
+    assert_eq!(bench.up(), ["10.0.0.9"]);
+    bench.until("shut", |s| s.holding.is_none()).await;
+    assert_eq!(bench.interfaces.0.lock().unwrap().open, [0; 0]);
+    let took = clock::now().since(granted);
+    assert!(took >= TTL - TTL / 10 && took < TTL + Duration::from_millis(200), "{took:?}");
+    bench.stop().await;
+}
+
+#[tokio::test]
+async fn a_gate_that_cannot_be_opened_is_never_reported_as_held() {
+    let interfaces = FakeInterfaces::default();
+    interfaces.0.lock().unwrap().refuse_to_add = Some("port 8686 is taken".to_owned());
+    let mut bench = Bench::start(interfaces);
+    let ttl_ms = u64::try_from(TTL.as_millis()).unwrap();
+    let grant = Instruction::Grant { token: Token(5), ttl_ms };
+    bench.declares_gates(1, false, grant, (&[], &[8_686])).await;
+    let standing = bench.until("told", |s| !s.faults.is_empty()).await;
+    assert_eq!((standing.holding, standing.vips_up), (None, false));
+    bench.stop().await;
+}
+
+#[tokio::test]
+async fn a_gate_that_is_no_longer_declared_is_shut_while_the_lease_goes_on() {
+    let mut bench = Bench::start(FakeInterfaces::default());
+    let ttl_ms = u64::try_from(TTL.as_millis()).unwrap();
+    let grant = Instruction::Grant { token: Token(5), ttl_ms };
+    bench.declares_gates(1, false, grant, (&["10.0.0.9"], &[8_686])).await;
+    bench.until("open", |s| s.vips_up && s.gates.len() == 1).await;
+    bench.declares_gates(2, false, grant, (&["10.0.0.9"], &[])).await;
+    bench.until("changed", |s| s.vips_up && s.gates.is_empty()).await;
+    assert_eq!(bench.interfaces.0.lock().unwrap().open, [0; 0]);
+    assert_eq!(bench.up(), ["10.0.0.9"]);
     bench.stop().await;
 }

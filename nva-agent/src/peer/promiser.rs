@@ -231,6 +231,7 @@ mod tests {
             revision: 1,
             ttl_ms: 3_000,
             vips: Vec::new(),
+            gates: Vec::new(),
             failsafe,
             drift_ppm: 10_000,
             peers: Vec::new(),

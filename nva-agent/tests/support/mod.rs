@@ -12,8 +12,11 @@ use std::time::{Duration, Instant};
 use axum::extract::State;
 use axum::routing::post;
 use axum::{Json, Router};
-use coordinator_api::agent::{AgentGroup, AgentReply, AgentReport, Instruction, REPORT_PATH, VipAssignment};
+use coordinator_api::agent::{
+    AgentGroup, AgentReply, AgentReport, GateAssignment, Instruction, REPORT_PATH, VipAssignment,
+};
 use coordinator_core::ids::{ApplianceName, BindingName, GroupName, NodeId, Token};
+use coordinator_core::model::GateSpec;
 use nva_agent::{AllowedInterfaces, Coordinator, DEFAULT_INTERVAL, Options};
 use tokio::task::JoinHandle;
 
@@ -106,6 +109,24 @@ impl FakeCoordinator {
             revision: 1,
             ttl_ms: u64::try_from(ttl.as_millis()).unwrap(),
             vips: vips.to_vec(),
+            gates: Vec::new(),
+            failsafe: false,
+            drift_ppm: 0,
+            peers: Vec::new(),
+        });
+    }
+
+    /// A group without VIPs that it tells of.
+    pub(crate) fn declares_gates(&self, revision: u64, ttl: Duration, gates: &[GateSpec]) {
+        let binding = |port: u16| BindingName::new(format!("gate-{port}")).unwrap();
+        let gates =
+            gates.iter().map(|gate| GateAssignment { binding: binding(gate.port), gate: gate.clone() });
+        self.script.lock().unwrap().group = Some(AgentGroup {
+            name: GroupName::new("dmz").unwrap(),
+            revision,
+            ttl_ms: u64::try_from(ttl.as_millis()).unwrap(),
+            vips: Vec::new(),
+            gates: gates.collect(),
             failsafe: false,
             drift_ppm: 0,
             peers: Vec::new(),

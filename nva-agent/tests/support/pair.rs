@@ -113,6 +113,7 @@ impl Member {
             revision,
             ttl_ms: u64::try_from(TTL.as_millis()).unwrap(),
             vips: Vec::new(),
+            gates: Vec::new(),
             failsafe,
             drift_ppm: 10_000,
             peers,

@@ -368,7 +368,7 @@ pub(super) fn told(result: &Result<Reply, Refused>) -> String {
     }
 }
 
-pub(super) fn subscription_in(path: &str) -> &str {
+fn subscription_in(path: &str) -> &str {
     let mut parts = path.split('/').skip_while(|part| !part.eq_ignore_ascii_case("subscriptions"));
     parts.nth(1).unwrap_or_default()
 }

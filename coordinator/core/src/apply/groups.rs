@@ -1,19 +1,12 @@
 //! Declaring and removing groups.
 
-use std::collections::BTreeMap;
-use std::net::IpAddr;
-
-use super::{About, Log, Rejection, paths, reliance};
+use super::{About, Log, Rejection, paths, quarantine, reliance};
 use crate::event::{EventBody, Level};
 use crate::ids::GroupName;
-use crate::model::{BindingKind, GroupSpec};
-use crate::state::{Appliance, Group, KEPT_WITHDRAWN, State};
+use crate::model::GroupSpec;
+use crate::state::{Appliance, Group, State};
 use crate::time::WallTime;
 use crate::validate::{self, SpecFault};
-
-/// A withdrawn virtual address stays out of use for this many times the lease wait. One would do
-/// if wall clocks were to be trusted.
-const QUARANTINE_WAITS: u32 = 10;
 
 pub(super) fn put(state: &mut State, log: &mut Log, spec: &GroupSpec) -> Result<(), Rejection> {
     let before = state.groups.get(&spec.name);
@@ -28,15 +21,9 @@ pub(super) fn put(state: &mut State, log: &mut Log, spec: &GroupSpec) -> Result<
     if let Some(before) = before {
         replaceable(before, spec)?;
     }
-    let kept = |vip: &IpAddr| before.is_some_and(|g| vips(&g.spec).any(|v| v == *vip));
-    for vip in vips(spec).filter(|vip| !kept(vip)) {
-        if let Some(until) = state.withdrawn.get(&vip).filter(|until| **until > state.time) {
-            let remaining_ms = until.0.saturating_sub(state.time.0);
-            return Err(Rejection::VipWithdrawn { vip, remaining_ms });
-        }
-    }
-    let gone = before.map_or_else(BTreeMap::new, |g| quarantine(g, Some(spec), state.time));
-    withdraw(state, gone)?;
+    quarantine::declarable(state, before, spec)?;
+    let gone = before.map(|group| quarantine::given_up(group, Some(spec), state.time));
+    quarantine::withdraw(state, gone.unwrap_or_default())?;
     declare(state, log, spec);
     Ok(())
 }
@@ -73,8 +60,8 @@ pub(super) fn remove(state: &mut State, log: &mut Log, name: &GroupName) -> Resu
     let group = state.groups.get(name).ok_or_else(unknown)?;
     at_rest(group)?;
     reliance::check(group, None)?;
-    let gone = quarantine(group, None, state.time);
-    withdraw(state, gone)?;
+    let gone = quarantine::given_up(group, None, state.time);
+    quarantine::withdraw(state, gone)?;
     state.groups.remove(name);
     log.push(Level::Warning, name, About::default(), EventBody::GroupRemoved);
     Ok(())
@@ -129,37 +116,4 @@ fn declare(state: &mut State, log: &mut Log, spec: &GroupSpec) {
         }
     };
     log.push(Level::Info, &spec.name, About::default(), EventBody::GroupDeclared { new });
-}
-
-/// The virtual addresses of a group.
-pub(super) fn vips(spec: &GroupSpec) -> impl Iterator<Item = IpAddr> {
-    spec.bindings.iter().filter_map(|b| match &b.kind {
-        BindingKind::Vip { address, .. } => Some(*address),
-        _ => None,
-    })
-}
-
-/// The virtual addresses that `group` gives up when it becomes `next`, and until when.
-///
-/// An appliance that held one learns of it at its next renewal, or when its lease runs out. In
-/// between, another group, or the same one declared anew, could grant the address to another
-/// appliance without knowing of the old lease.
-fn quarantine(group: &Group, next: Option<&GroupSpec>, time: WallTime) -> BTreeMap<IpAddr, WallTime> {
-    if group.active.is_none() {
-        return BTreeMap::new();
-    }
-    let until = time.plus(group.spec.lease.wait().saturating_mul(QUARANTINE_WAITS));
-    let stays = |vip: &IpAddr| next.is_some_and(|spec| vips(spec).any(|v| v == *vip));
-    vips(&group.spec).filter(|vip| !stays(vip)).map(|vip| (vip, until)).collect()
-}
-
-fn withdraw(state: &mut State, gone: BTreeMap<IpAddr, WallTime>) -> Result<(), Rejection> {
-    let time = state.time;
-    let live = state.withdrawn.values().filter(|until| **until > time).count();
-    if live + gone.len() > KEPT_WITHDRAWN {
-        return Err(Rejection::TooManyWithdrawn);
-    }
-    state.withdrawn.retain(|_, until| *until > time);
-    state.withdrawn.extend(gone);
-    Ok(())
 }

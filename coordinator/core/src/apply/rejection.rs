@@ -69,8 +69,20 @@ pub enum Rejection {
         /// Until it may be declared.
         remaining_ms: u64,
     },
-    /// Too many virtual addresses were withdrawn at once.
-    #[error("too many virtual addresses were withdrawn within one lease time: try again in a minute")]
+    /// A probe gate is in quarantine: an appliance that held it may not know yet that it must not.
+    #[error("the probe gate on port {port} was taken off {appliance} a moment ago and may still be held: declare it again in {}", Span(*remaining_ms))]
+    GateWithdrawn {
+        /// The port.
+        port: u16,
+        /// On which appliance.
+        appliance: ApplianceName,
+        /// For how much longer.
+        remaining_ms: u64,
+    },
+    /// Too many virtual addresses or probe gates were withdrawn at once.
+    #[error(
+        "too many virtual addresses or probe gates were withdrawn within one lease time: try again in a minute"
+    )]
     TooManyWithdrawn,
     /// An operation is running.
     #[error("operation {operation} of group {group} is running: wait until it has ended")]
@@ -285,17 +297,6 @@ pub enum Rejection {
          groups one by one"
     )]
     AlreadySeeded,
-    /// A place to ask at that cannot be kept.
-    #[error(
-        "where to ask how operation {operation} of group {group} goes is not kept: it is no plain text of at \
-         most 1 KiB, or there are too many"
-    )]
-    UnderWayUnfit {
-        /// The group.
-        group: GroupName,
-        /// The operation.
-        operation: OperationId,
-    },
 }
 
 fn listed(faults: &[SpecFault]) -> String {
@@ -313,6 +314,7 @@ impl Rejection {
             Rejection::ApplianceInUse { .. } => "appliance-in-use",
             Rejection::LeaseShortened { .. } => "lease-shortened",
             Rejection::VipWithdrawn { .. } => "vip-withdrawn",
+            Rejection::GateWithdrawn { .. } => "gate-withdrawn",
             Rejection::TooManyWithdrawn => "too-many-withdrawn",
             Rejection::OperationRunning { .. } => "operation-running",
             Rejection::NotRunning { .. } => "operation-not-running",
@@ -339,7 +341,6 @@ impl Rejection {
             Rejection::TrafficNotOpen { .. } => "traffic-not-open",
             Rejection::UnknownHeartbeat { .. } => "unknown-heartbeat",
             Rejection::AlreadySeeded => "already-seeded",
-            Rejection::UnderWayUnfit { .. } => "under-way-unfit",
         }
     }
 }

@@ -5,7 +5,7 @@
 //! this: each appliance that could be granted the lease is one that the holder must have asked,
 //! and one that promised accepts no grant. See `docs/adr/0015-failsafe.md`.
 
-use super::groups::vips;
+use super::quarantine::{gates, vips};
 use super::{About, Log, Rejection};
 use crate::event::{EventBody, Level};
 use crate::ids::ApplianceName;
@@ -15,8 +15,8 @@ use crate::state::Group;
 /// Whether `next` may replace the declaration of `group`; `None` removes it.
 ///
 /// A holder asks those whom its own declaration names, and that may be an older one. So nobody may
-/// join whom it does not ask. An address must stay as well: what keeps it from being declared
-/// elsewhere too early goes by the end of a lease. Appliances may leave and addresses may join:
+/// join whom it does not ask. Addresses and probe gates must stay as well: what keeps them from being
+/// declared elsewhere too early goes by the end of a lease. Appliances may leave and addresses may join:
 /// that takes nothing from anyone who was asked.
 pub(super) fn check(group: &Group, next: Option<&GroupSpec>) -> Result<(), Rejection> {
     let Some(holder) = group.relies.first() else { return Ok(()) };
@@ -29,6 +29,9 @@ pub(super) fn check(group: &Group, next: Option<&GroupSpec>) -> Result<(), Rejec
     }
     if let Some(gone) = vips(&group.spec).find(|vip| !vips(next).any(|v| v == *vip)) {
         return refused(format!("{gone} cannot leave"));
+    }
+    if let Some(gone) = gates(&group.spec).find(|port| !gates(next).any(|p| p == *port)) {
+        return refused(format!("the probe gate on port {gone} cannot leave"));
     }
     Ok(())
 }

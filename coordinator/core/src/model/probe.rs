@@ -61,13 +61,38 @@ impl ProbeKind {
             ProbeKind::AgentHeartbeat => None,
         }
     }
+
+    /// The port that is asked; `None` for a heartbeat and for a URL that is not understood.
+    pub fn port(&self) -> Option<u16> {
+        match self {
+            ProbeKind::Tcp { address } => Some(address.port()),
+            ProbeKind::Http { url, .. } => url_port(url),
+            ProbeKind::AgentHeartbeat => None,
+        }
+    }
 }
 
-/// The IP address in `scheme://[user@]host[:port]/…` (RFC 3986 §3.2).
-fn url_host(url: &str) -> Option<IpAddr> {
-    let (_, rest) = url.split_once("://")?;
+/// `host[:port]` of `scheme://[user@]host[:port]/…` (RFC 3986 §3.2), after the scheme.
+fn url_authority(url: &str) -> Option<(&str, &str)> {
+    let (scheme, rest) = url.split_once("://")?;
     let authority = rest.split(['/', '?', '#']).next()?;
-    let host = authority.rsplit('@').next()?;
+    Some((scheme, authority.rsplit('@').next()?))
+}
+
+fn url_port(url: &str) -> Option<u16> {
+    let (scheme, host) = url_authority(url)?;
+    let after = host.rsplit(']').next()?;
+    match (after.rsplit_once(':'), scheme) {
+        (Some((_, port)), _) => port.parse().ok(),
+        (None, "http") => Some(80),
+        (None, "https") => Some(443),
+        (None, _) => None,
+    }
+}
+
+/// The IP address in a URL.
+fn url_host(url: &str) -> Option<IpAddr> {
+    let (_, host) = url_authority(url)?;
     match host.strip_prefix('[') {
         Some(v6) => v6.split(']').next()?.parse().ok(),
         None => host.split(':').next()?.parse().ok(),
@@ -111,6 +136,21 @@ mod tests {
             ("10.0.0.4", None),
         ] {
             assert_eq!(url_host(url), host.map(|h| h.parse().unwrap()), "{url}");
+        }
+    }
+
+    #[test]
+    fn the_port_of_a_url_is_the_schemes_when_it_is_not_written() {
+        for (url, port) in [
+            ("http://10.0.0.4/health:9", Some(80)),
+            ("https://10.0.0.4", Some(443)),
+            ("https://10.0.0.4:8443/", Some(8443)),
+            ("http://u:p@fw-a.example:81/", Some(81)),
+            ("http://[2001:db8::4]:82/", Some(82)),
+            ("https://[2001:db8::4]", Some(443)),
+            ("10.0.0.4:80", None),
+        ] {
+            assert_eq!(url_port(url), port, "{url}");
         }
     }
 }

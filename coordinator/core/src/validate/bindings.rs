@@ -5,7 +5,7 @@ use std::fmt::Display;
 use std::net::IpAddr;
 
 use super::{Faults, same_subnet};
-use crate::ids::ApplianceName;
+use crate::ids::{ApplianceName, GroupName};
 use crate::model::{BindingKind, GroupSpec};
 
 /// The longest name of a network interface on Linux: `IFNAMSIZ` less its final zero.
@@ -18,7 +18,7 @@ pub(super) fn check(faults: &mut Faults, spec: &GroupSpec) {
         let at = format!("bindings[{i}]");
         let fresh = names.insert(&binding.name);
         faults.check(fresh, format!("{at}.name"), &binding.name, "must be unique in the group");
-        let (field, subject) = subject(&binding.kind);
+        let (field, subject) = subject(&spec.name, &binding.kind);
         let fresh = subjects.insert(subject.clone());
         faults.check(fresh, format!("{at}.{field}"), subject, "must be bound only once");
         match &binding.kind {
@@ -46,12 +46,14 @@ pub(super) fn check(faults: &mut Faults, spec: &GroupSpec) {
                 covered(faults, &format!("{at}.targets"), spec, targets);
                 distinct(faults, &format!("{at}.targets"), targets);
             }
+            BindingKind::ProbeGate(gate) => super::gates::gate(faults, &at, spec, gate),
         }
     }
 }
 
-/// What a binding moves, with the field that names it: no two bindings may move the same.
-pub(super) fn subject(kind: &BindingKind) -> (&'static str, String) {
+/// What a binding of `group` moves, with the field that names it: no two bindings may move the same.
+/// Each group has appliances of its own, and so ports of its own.
+pub(super) fn subject(group: &GroupName, kind: &BindingKind) -> (&'static str, String) {
     match kind {
         BindingKind::Vip { address, .. } => ("address", format!("virtual address {address}")),
         BindingKind::PublicIp { adapter, resource, .. } => {
@@ -60,6 +62,7 @@ pub(super) fn subject(kind: &BindingKind) -> (&'static str, String) {
         BindingKind::Route { adapter, table, route, .. } => {
             ("route", format!("route {route} of table {table} of {adapter}"))
         }
+        BindingKind::ProbeGate(gate) => ("port", format!("probe gate {} of {group}", gate.port)),
     }
 }
 

@@ -44,9 +44,9 @@ fn appliances(faults: &mut Faults, spec: &GroupSpec, other: &GroupSpec) {
 
 fn bindings(faults: &mut Faults, spec: &GroupSpec, other: &GroupSpec) {
     for (i, binding) in spec.bindings.iter().enumerate() {
-        let (field, what) = subject(&binding.kind);
+        let (field, what) = subject(&spec.name, &binding.kind);
         let path = format!("bindings[{i}].{field}");
-        if let Some(taken) = other.bindings.iter().find(|o| subject(&o.kind).1 == what) {
+        if let Some(taken) = other.bindings.iter().find(|o| subject(&other.name, &o.kind).1 == what) {
             let rule = format!("must be bound only once, and {} of {} binds it", taken.name, other.name);
             faults.check(false, &path, what, rule);
         }

@@ -7,7 +7,7 @@ use crate::model::{ApplianceSpec, BindingKind, GroupSpec, QuorumLoss};
 
 pub(super) fn check(faults: &mut Faults, spec: &GroupSpec) {
     let failsafe = spec.policy.quorum_loss == QuorumLoss::Failsafe;
-    let rule = "must be \"drop\" in a group without a virtual address: there is no lease to go on with";
+    let rule = "must be \"drop\" in a group without a virtual address and without a probe gate: there is no lease to go on with";
     faults.check(!failsafe || spec.needs_lease(), "policy.quorum_loss", "\"failsafe\"", rule);
     let mut taken = BTreeSet::new();
     for (i, appliance) in spec.appliances.iter().enumerate() {

@@ -13,8 +13,8 @@ use coordinator_core::command::{Actor, Command, CommandBody};
 use coordinator_core::event::Event;
 use coordinator_core::ids::{ApplianceName, BindingName, GroupName, NodeId, ProbeName};
 use coordinator_core::model::{
-    ApplianceSpec, BindingKind, BindingSpec, FenceSpec, Fencing, GroupSpec, LeaseSpec, Policy, ProbeKind,
-    ProbeSpec,
+    ApplianceSpec, BindingKind, BindingSpec, FenceSpec, Fencing, GateProtocol, GateSpec, GroupSpec,
+    LeaseSpec, Policy, ProbeKind, ProbeSpec,
 };
 use coordinator_core::state::State;
 use coordinator_core::time::WallTime;
@@ -52,7 +52,7 @@ pub(crate) fn tcp(name: &str, address: &str) -> ProbeSpec {
 }
 
 /// A group of appliances `10.0.0.1` and following, with one binding per kind named. The kinds are
-/// `vip`, `public-ip` and `route`, and each binding is named after its kind.
+/// `vip`, `public-ip`, `route` and `probe-gate`, and each binding is named after its kind.
 pub(crate) fn group(name: &str, appliances: &[&str], kinds: &[&str]) -> GroupSpec {
     let own = |i: usize| IpAddr::V4(Ipv4Addr::new(10, 0, 0, u8::try_from(i + 1).expect("few appliances")));
     let declared = |(i, name): (usize, &&str)| ApplianceSpec {
@@ -83,6 +83,11 @@ pub(crate) fn group(name: &str, appliances: &[&str], kinds: &[&str]) -> GroupSpe
             route: "default".to_owned(),
             targets: appliances.iter().enumerate().map(|(i, name)| (appliance(name), own(i))).collect(),
         },
+        "probe-gate" => BindingKind::ProbeGate(GateSpec {
+            port: 8_686,
+            protocol: GateProtocol::Http { path: "/ready".to_owned() },
+            from: Vec::new(),
+        }),
         other => panic!("there is no binding kind {other}"),
     };
     GroupSpec {

@@ -13,7 +13,7 @@ use crate::operations::{active_pair, request, start, verdict};
 
 #[test]
 fn state_commands_and_events_survive_both_encodings() {
-    let mut log = active_pair(&["vip", "public-ip", "route"]);
+    let mut log = active_pair(&["vip", "public-ip", "route", "probe-gate"]);
     verdict(&mut log, "fw-a", Verdict::Down);
     survives(&start(&mut log, "fw-b").expect("a switchover"));
     survives(&log.state);
@@ -25,7 +25,7 @@ fn state_commands_and_events_survive_both_encodings() {
     ];
     for body in [
         CommandBody::StartOperation(request),
-        CommandBody::PutGroup(group("dmz", &["fw-a", "fw-b"], &["vip", "public-ip", "route"])),
+        CommandBody::PutGroup(group("dmz", &["fw-a", "fw-b"], &["vip", "public-ip", "route", "probe-gate"])),
     ] {
         survives(&Command { at: EPOCH, actor: Actor::Operator("ops".to_owned()), body });
     }

@@ -177,6 +177,7 @@ fn what(kind: &BindingKind) -> String {
         BindingKind::Vip { address, prefix_len, .. } => format!("{address}/{prefix_len}"),
         BindingKind::PublicIp { resource, .. } => resource.clone(),
         BindingKind::Route { table, route, .. } => format!("{table}/{route}"),
+        BindingKind::ProbeGate(gate) => gate.to_string(),
     }
 }
 

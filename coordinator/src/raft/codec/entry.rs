@@ -57,7 +57,6 @@ pub(super) fn kind_of(body: &CommandBody) -> Kind {
         CommandBody::RecordPath { .. } => Kind::RecordPath,
         CommandBody::RecordTraffic { .. } => Kind::RecordTraffic,
         CommandBody::RecordHeartbeat { .. } => Kind::RecordHeartbeat,
-        CommandBody::RecordUnderWay { .. } => Kind::RecordUnderWay,
     }
 }
 

@@ -14,7 +14,7 @@ use coordinator_core::ids::{NodeId, OperationId, Token};
 use coordinator_core::model::*;
 use coordinator_core::observe::{Evidence, Verdict};
 use coordinator_core::reason::Reason;
-use coordinator_core::state::{Group, HeartbeatPath, Traffic};
+use coordinator_core::state::{Group, HeartbeatPath, Traffic, Withdrawn};
 use coordinator_core::time::WallTime;
 use openraft::EntryPayload;
 use serde::de::DeserializeOwned;
@@ -75,7 +75,10 @@ fn samples() -> Vec<(String, Vec<u8>)> {
         applied: Some(log_id(2, 5)),
         membership: StoredMembership::new(Some(log_id(0, 0)), membership()),
         time: WallTime(1_700_000_000_000),
-        withdrawn: BTreeMap::from([("192.0.2.9".parse().unwrap(), WallTime(7))]),
+        withdrawn: Withdrawn {
+            vips: BTreeMap::from([("192.0.2.9".parse().unwrap(), WallTime(7))]),
+            gates: BTreeMap::from([(name("fw-a"), BTreeMap::from([(8_686, WallTime(7))]))]),
+        },
         events: 3,
     };
     for (name, record) in [
@@ -145,12 +148,18 @@ fn spec() -> GroupSpec {
         resource: "pip-1".to_owned(),
         targets: BTreeMap::from([(name("fw-a"), "nic-a".to_owned())]),
     };
+    let gate = BindingKind::ProbeGate(GateSpec {
+        port: 8_686,
+        protocol: GateProtocol::Http { path: "/ready".to_owned() },
+        from: vec!["168.63.129.16/32".parse().unwrap(), "2001:db8::/32".parse().unwrap()],
+    });
     GroupSpec {
         name: name("dmz"),
         appliances: vec![appliance("fw-a", 4), appliance("fw-b", 5)],
         bindings: vec![
             BindingSpec { name: name("inside"), kind: vip },
             BindingSpec { name: name("outside"), kind: public_ip },
+            BindingSpec { name: name("balanced"), kind: gate },
         ],
         policy: Policy::default(),
         lease: LeaseSpec::default(),
@@ -258,12 +267,6 @@ fn bodies() -> Vec<CommandBody> {
             appliance: name("fw-a"),
             token: Token(42),
             reason: words(),
-        },
-        CommandBody::RecordUnderWay {
-            group: group(),
-            operation: OperationId(42),
-            resource: words(),
-            place: words(),
         },
     ]
 }

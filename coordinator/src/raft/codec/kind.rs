@@ -70,8 +70,6 @@ kinds! {
     RecordTraffic = 0x0122,
     /// See `CommandBody`.
     RecordHeartbeat = 0x0123,
-    /// See `CommandBody`.
-    RecordUnderWay = 0x0130,
 
     /// Log: the vote.
     Vote = 0x0200,

@@ -1,10 +1,7 @@
 //! What the log, the store and the snapshot hold beside entries.
 
-use std::collections::BTreeMap;
-use std::net::IpAddr;
-
 use coordinator_core::event::Event;
-use coordinator_core::state::Group;
+use coordinator_core::state::{Group, Withdrawn};
 use coordinator_core::time::WallTime;
 use serde::{Deserialize, Serialize};
 
@@ -66,7 +63,7 @@ struct StateMetaV1 {
     membership: StoredMembershipV1,
     time: WallTime,
     events: u64,
-    withdrawn: BTreeMap<IpAddr, WallTime>,
+    withdrawn: Withdrawn,
 }
 
 /// What the store keeps beside groups and events.
@@ -81,7 +78,7 @@ pub struct StateMeta {
     /// How many events the history holds.
     pub events: u64,
     /// `State::withdrawn`.
-    pub withdrawn: BTreeMap<IpAddr, WallTime>,
+    pub withdrawn: Withdrawn,
 }
 
 impl StateMeta {
