@@ -168,7 +168,8 @@ impl Adapters {
     }
 }
 
-fn adapter_of(kind: &BindingKind) -> Option<&AdapterName> {
+/// The adapter that moves such a binding; `None` for what the appliances hold themselves.
+pub fn adapter_of(kind: &BindingKind) -> Option<&AdapterName> {
     match kind {
         BindingKind::PublicIp { adapter, .. } | BindingKind::Route { adapter, .. } => Some(adapter),
         BindingKind::Vip { .. } | BindingKind::ProbeGate(_) => None,

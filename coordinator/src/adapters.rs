@@ -9,7 +9,7 @@ use cloud_adapters::azure::options::{
 };
 use cloud_adapters::{AdapterKind, AdapterSpec};
 use config::coordinator as configured;
-use coordinator_core::ids::AdapterName;
+use coordinator_core::ids::{AdapterName, NodeId};
 
 /// A URL of an adapter that is none.
 #[derive(Debug, thiserror::Error)]
@@ -65,6 +65,17 @@ fn options(name: &AdapterName, azure: &configured::AzureConfig) -> Result<AzureO
         ca: azure.ca.clone(),
         pace: Pace::default(),
     })
+}
+
+/// The coordinators' own network interfaces, by the adapter that is told of them.
+pub(crate) fn nics(
+    adapters: &BTreeMap<AdapterName, configured::AdapterKind>,
+) -> BTreeMap<AdapterName, BTreeMap<NodeId, String>> {
+    let told = adapters.iter().filter_map(|(name, kind)| match kind {
+        configured::AdapterKind::Azure(azure) => Some((name.clone(), azure.coordinator_nics.clone())),
+        configured::AdapterKind::Simulated { .. } => None,
+    });
+    told.collect()
 }
 
 fn identity(identity: &configured::AzureIdentity) -> Identity {

@@ -8,6 +8,7 @@ pub mod http;
 pub mod init;
 pub mod node;
 pub mod peers;
+pub mod preflight;
 pub mod raft;
 pub mod telemetry;
 

@@ -22,6 +22,7 @@ use crate::adapters;
 use crate::control_loop;
 use crate::http::{self, ApiState, GroupLimits, Node, Tokens};
 use crate::peers::Peers;
+use crate::preflight::{self, Preflights};
 use crate::raft::transport::HttpTransport;
 use crate::raft::{self, RaftTimings, Replica, ReplicaOptions};
 
@@ -115,7 +116,17 @@ pub async fn run(config: CoordinatorConfig, shutdown: impl Future<Output = ()>) 
         seed: config.groups,
     });
 
-    let api = ApiState::new(Node { replica: replica.clone(), control, limits }, tokens, peers);
+    let preflights = Preflights::new(preflight::Options {
+        nodes,
+        replica: replica.clone(),
+        control: control.clone(),
+        peers: peers.clone(),
+        adapters,
+        hooks: config.hooks,
+        limits: limits.clone(),
+        nics: adapters::nics(&config.adapters),
+    });
+    let api = ApiState::new(Node { replica: replica.clone(), control, limits, preflights }, tokens, peers);
     let (stop, stopping) = watch::channel(false);
     let raft_routes = raft::server::router(replica.clone());
     let cluster = http::serve_cluster(

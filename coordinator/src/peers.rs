@@ -44,10 +44,12 @@ pub enum PeerError {
         status: u16,
     },
     /// The answer is longer than any should be.
-    #[error("coordinator {node} answered with more than {MAX_ANSWER} bytes")]
+    #[error("coordinator {node} answered with more than {limit} bytes")]
     TooLong {
         /// Which.
         node: NodeId,
+        /// The limit, in bytes.
+        limit: usize,
     },
     /// The answer is no answer to the question.
     #[error("could not read the answer of coordinator {node}")]
@@ -90,6 +92,21 @@ impl Peers {
         body: &T,
         deadline: Duration,
     ) -> Result<R, PeerError> {
+        self.post_for(node, path, body, deadline, MAX_ANSWER).await
+    }
+
+    /// Like [`Peers::post`], for an answer of at most `limit` bytes.
+    ///
+    /// # Errors
+    /// [`PeerError`].
+    pub async fn post_for<T: Serialize + Sync, R: DeserializeOwned>(
+        &self,
+        node: NodeId,
+        path: &str,
+        body: &T,
+        deadline: Duration,
+        limit: usize,
+    ) -> Result<R, PeerError> {
         let unreachable = |source| PeerError::Unreachable { node, source };
         let request = self.client.post(self.url(node, path)?).json(body).timeout(deadline);
         let mut response = request.send().await.map_err(unreachable)?;
@@ -99,8 +116,8 @@ impl Peers {
         }
         let mut answer = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(unreachable)? {
-            if answer.len() + chunk.len() > MAX_ANSWER {
-                return Err(PeerError::TooLong { node });
+            if answer.len() + chunk.len() > limit {
+                return Err(PeerError::TooLong { node, limit });
             }
             answer.extend_from_slice(&chunk);
         }

@@ -12,8 +12,9 @@ use axum::Router;
 use axum::body::Body;
 use coordinator::http::Backend;
 use coordinator::raft::{ProposeError, StorageHealth};
+use coordinator_api::tls::PeerIdentity;
 use coordinator_core::command::{CommandBody, OperationKind, StartOperation};
-use coordinator_core::ids::{ApplianceName, GroupName, Token};
+use coordinator_core::ids::{ApplianceName, GroupName, NodeId, Token};
 use coordinator_core::model::GroupSpec;
 use coordinator_core::observe::Verdict;
 use http::{Method, Request, StatusCode};
@@ -41,6 +42,7 @@ fn routes() -> Vec<(Method, &'static str, Value)> {
         (Method::GET, "/v1/operations", Value::Null),
         (Method::GET, "/v1/operations/4", Value::Null),
         (Method::GET, "/v1/history", Value::Null),
+        (Method::POST, "/v1/preflight", json!({"group": "dmz"})),
         (Method::POST, "/v1/cluster/transfer-leadership", Value::Null),
     ]
 }
@@ -509,4 +511,36 @@ async fn a_group_that_does_not_fit_the_configuration_is_refused_with_every_fault
     assert_eq!(answer.problem(), "unprocessable");
     let reasons = &answer.json["reasons"];
     assert_eq!(reasons.as_array().map(Vec::len), Some(2), "{reasons}");
+}
+
+#[tokio::test]
+async fn a_preflight_is_a_list_of_items_with_stable_names() {
+    let (_node, router) = settled().await;
+    let done = ask(&router, Method::POST, "/v1/preflight", json!({})).await;
+    assert_eq!(done.status, StatusCode::OK, "{}", done.json);
+    assert_eq!((&done.json["verdict"], &done.json["leader"]), (&json!("warn"), &json!(1)));
+    let expected = json!({
+        "check": "clock", "verdict": "warn", "subject": "coordinator 2", "found": "it is slow", "advice": "set it"
+    });
+    assert_eq!(done.json["items"], json!([expected]));
+    let unknown = ask(&router, Method::POST, "/v1/preflight", json!({"group": "none"})).await;
+    assert_eq!((unknown.status, unknown.problem()), (StatusCode::NOT_FOUND, "unknown-group"));
+    let odd = ask(&router, Method::POST, "/v1/preflight", json!({"write": true})).await;
+    assert_eq!((odd.status, odd.problem()), (StatusCode::BAD_REQUEST, "bad-request"));
+}
+
+#[tokio::test]
+async fn only_coordinators_ask_each_other_for_their_part_of_a_preflight() {
+    let (node, _) = settled().await;
+    let cluster = api(&node).cluster_router();
+    let asked = |peer: PeerIdentity| {
+        let mut request = request(Method::POST, "/peer/v1/preflight", &json!({"groups": ["dmz"]}));
+        request.extensions_mut().insert(peer);
+        request
+    };
+    let answer = send(&cluster, asked(PeerIdentity::Node(NodeId(2)))).await;
+    assert_eq!(answer.status, StatusCode::OK, "{}", answer.json);
+    assert_eq!(answer.json["items"][0]["check"], "declaration");
+    let refused = send(&cluster, asked(PeerIdentity::Agent(name("fw-a")))).await;
+    assert_eq!((refused.status, refused.problem()), (StatusCode::FORBIDDEN, "forbidden"));
 }

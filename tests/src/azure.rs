@@ -4,6 +4,7 @@
 use std::fmt::Write;
 
 use anyhow::{Result, bail};
+use cloud_adapters::simulated::arm::documents::{Configuration, network_id, nic};
 use cloud_adapters::simulated::arm::scene::{ADAPTER, APPLIANCES, GROUP, Scene, Shape};
 use cloud_adapters::simulated::arm::{FakeArm, Served};
 use coordinator_core::model::{BindingKind, BindingSpec};
@@ -60,6 +61,23 @@ impl AzureStage {
     /// The adapter and the group, as an operator would write them.
     pub fn declarations(&self) -> String {
         self.adapter() + &self.group("flap_moves = 100")
+    }
+
+    /// A NIC for each coordinator, in a subnet of its own; returns their ids, in order.
+    pub fn add_coordinator_nics(&mut self) -> Vec<String> {
+        let add = |n: usize| {
+            let (name, address) = (format!("nic-c{n}"), format!("10.3.0.{n}"));
+            let configuration = Configuration { name: "ipconfig1", address: &address, public_ip: None };
+            let mut document = nic(GROUP, &name, &[configuration]);
+            let subnet = network_id(GROUP, "virtualNetworks", "vnet-dmz") + "/subnets/coordinators";
+            document["properties"]["ipConfigurations"][0]["properties"]["subnet"]["id"] = subnet.into();
+            let id = network_id(GROUP, "networkInterfaces", &name);
+            self.arm().with(|cloud| cloud.add(document));
+            id
+        };
+        let ids = (1..=3).map(add).collect();
+        self.scene = Scene::around(self.scene.arm.clone(), self.scene.bindings.clone());
+        ids
     }
 
     /// The `[[adapter]]`, with all three URLs overridden.

@@ -150,6 +150,8 @@ async fn write_one(
     gate: &dyn Gate,
     journal: &Journal,
 ) -> Result<(), AdapterError> {
+    // Before the wait for a turn, which may be that for a whole move; and once more before the write.
+    gate.confirm().await?;
     let _turn = adapter.locks().acquire(&BTreeSet::from([id.to_owned()])).await;
     let attempt = format!("write {} as it is", short(id));
     let actual = adapter.read(group, binding, journal).await?;

@@ -155,11 +155,22 @@ async fn a_declaration_that_fits_nothing_is_told_binding_by_binding() {
 async fn effective_routes_tell_where_traffic_really_goes() {
     let arm = dmz();
     let nic = ResourceId::of_kind(&nic_id("nic-a"), Kind::Nic).unwrap();
-    let routes = adapter(&arm).effective_routes(&nic, &Journal::default()).await.unwrap();
-    let default = routes.iter().find(|route| route.prefixes == ["0.0.0.0/0"]).unwrap();
-    assert!(default.active);
+    let (adapter, journal) = (adapter(&arm), Journal::default());
+    let outside: std::net::IpAddr = [20, 1, 2, 3].into();
+    let hops = || async { adapter.checks().unwrap().hops(nic.as_str(), &[outside], &journal).await.unwrap() };
+    let before = hops().await;
+    assert_eq!((before[0].kind.as_deref(), before[0].via.len()), (Some("Internet"), 0));
+    // The table is put onto the subnet of the NIC.
+    let subnet = arm.with(|cloud| {
+        let nic = cloud.document(nic.as_str()).unwrap();
+        nic.pointer("/properties/ipConfigurations/0/properties/subnet").cloned().unwrap()
+    });
+    set(&arm, &table_id("rt-hub"), "/properties/subnets", json!([subnet]));
+    let routes = adapter.effective_routes(&nic, &journal).await.unwrap();
+    let default = routes.iter().find(|route| route.active && route.prefixes == ["0.0.0.0/0"]).unwrap();
     assert_eq!(default.next_hop_type, "VirtualAppliance");
     assert_eq!(default.next_hops, [std::net::IpAddr::from([10, 0, 0, 4])]);
+    assert_eq!(hops().await[0].via, default.next_hops);
 }
 
 #[tokio::test(start_paused = true)]
@@ -287,7 +298,7 @@ async fn a_write_check_ends_when_its_group_begins_to_move() {
     let arm = dmz();
     let (group, journal, bindings, adapter) = (group(), Journal::default(), bindings(), adapter(&arm));
     let subject = Subject { group: &group, token: Token(7), bindings: &bindings };
-    let items = write_unchanged(&*adapter, subject, &Quiet(1.into()), &journal).await;
+    let items = write_unchanged(&*adapter, subject, &Quiet(3.into()), &journal).await;
     let verdicts: Vec<_> = items.iter().map(|item| item.verdict).collect();
     assert_eq!(verdicts, [Verdict::Pass, Verdict::Warn], "{items:#?}");
     assert_eq!(arm.calls().iter().filter(|call| call.call.starts_with("PUT")).count(), 1);

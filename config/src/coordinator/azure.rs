@@ -1,6 +1,9 @@
 //! `[[adapter]] kind = "azure"`.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
+
+use coordinator_core::ids::NodeId;
 
 use crate::decode::{Report, Table, Value};
 
@@ -23,6 +26,9 @@ pub struct AzureConfig {
     pub allow: Vec<String>,
     /// Who the adapter is.
     pub identity: AzureIdentity,
+    /// The coordinators' own network interfaces, by id: whose effective routes preflight looks at.
+    /// May be empty.
+    pub coordinator_nics: BTreeMap<NodeId, String>,
 }
 
 /// The clouds that Microsoft and its partners run.
@@ -103,6 +109,9 @@ impl Value for AzureCloud {
     }
 }
 
+/// In lower case: ids are compared without regard to it.
+const NIC: &str = "/providers/microsoft.network/networkinterfaces/";
+
 pub(super) fn read(report: &Report, t: &mut Table<'_>) -> Option<AzureConfig> {
     let cloud = t.or("cloud", AzureCloud::Public);
     let arm_url = url(t, "arm_url", false);
@@ -114,6 +123,7 @@ pub(super) fn read(report: &Report, t: &mut Table<'_>) -> Option<AzureConfig> {
     if let Some(allow) = &allow {
         check_allow(t, allow);
     }
+    let coordinator_nics = nics(t);
     let identity = t.required_table("identity", |t| identity(report, t));
     Some(AzureConfig {
         cloud,
@@ -124,7 +134,27 @@ pub(super) fn read(report: &Report, t: &mut Table<'_>) -> Option<AzureConfig> {
         ca,
         allow: allow?,
         identity: identity??,
+        coordinator_nics: coordinator_nics?,
     })
+}
+
+fn nics(t: &mut Table<'_>) -> Option<BTreeMap<NodeId, String>> {
+    if !t.has("coordinator_nics") {
+        return Some(BTreeMap::new());
+    }
+    let nics = t.per_node::<String>("coordinator_nics")?;
+    for (node, nic) in &nics {
+        let lower = nic.to_ascii_lowercase();
+        if !lower.starts_with("/subscriptions/") || !lower.contains(NIC) {
+            let key = format!("coordinator_nics.{node}");
+            t.fault(
+                &key,
+                &format!("{nic:?}"),
+                "must be the id of a network interface: /subscriptions/…/networkInterfaces/NAME",
+            );
+        }
+    }
+    Some(nics)
 }
 
 fn check_allow(t: &Table<'_>, allow: &[String]) {

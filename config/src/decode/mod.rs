@@ -17,7 +17,7 @@ use toml::de::{DeTable, DeValue};
 pub(crate) use report::Report;
 pub(crate) use value::{Secret, Value, show};
 
-use coordinator_core::ids::ApplianceName;
+use coordinator_core::ids::{ApplianceName, NodeId};
 
 /// Most elements of one array: far beyond any cluster, and a bound on the work that a file asks for.
 const MAX_ELEMENTS: usize = 1_000;
@@ -164,28 +164,42 @@ impl<'a> Table<'a> {
         &mut self,
         key: &'static str,
     ) -> Option<BTreeMap<ApplianceName, T>> {
+        let named = |name: &str| ApplianceName::new(name).ok();
+        self.per(key, named, ["one entry per appliance", "an appliance's name"])
+    }
+
+    /// A table with a value per coordinator: `None` when it is absent or has a fault.
+    pub(crate) fn per_node<T: Value>(&mut self, key: &'static str) -> Option<BTreeMap<NodeId, T>> {
+        let numbered = |name: &str| name.parse().ok().filter(|id| *id >= 1).map(NodeId);
+        self.per(key, numbered, ["one entry per coordinator", "a coordinator's number"])
+    }
+
+    /// `words`: what the table must have, and what each of its keys must be.
+    fn per<K: Ord, T: Value>(
+        &mut self,
+        key: &'static str,
+        parse: impl Fn(&str) -> Option<K>,
+        words: [&str; 2],
+    ) -> Option<BTreeMap<K, T>> {
         let value = self.get(key)?;
+        let [entries_of, name_of] = words;
         let DeValue::Table(entries) = value.get_ref() else {
-            self.fault(key, &show(value.get_ref()), "must be a table with one entry per appliance");
+            self.fault(key, &show(value.get_ref()), &format!("must be a table with {entries_of}"));
             return None;
         };
         let mut all = Some(BTreeMap::new());
         for (name, value) in entries {
             let path = format!("{key}.{}", name.get_ref());
-            let appliance = ApplianceName::new(name.get_ref().as_ref()).ok();
+            let named = parse(name.get_ref().as_ref());
             let read = T::read(value.get_ref());
-            if appliance.is_none() {
-                self.fault_at(
-                    name.span(),
-                    &path,
-                    &format!("{:?}", name.get_ref()),
-                    "must be an appliance's name",
-                );
+            if named.is_none() {
+                let shown = format!("{:?}", name.get_ref());
+                self.fault_at(name.span(), &path, &shown, &format!("must be {name_of}"));
             }
             if read.is_none() {
                 self.fault_at(value.span(), &path, &T::show(value.get_ref()), T::RULE);
             }
-            all = all.zip(appliance.zip(read)).map(|(mut all, (name, value))| {
+            all = all.zip(named.zip(read)).map(|(mut all, (name, value))| {
                 all.insert(name, value);
                 all
             });

@@ -8,6 +8,7 @@ use coordinator_api::client::ClientError;
 use coordinator_api::v1::Code;
 
 use super::moves::MoveFailed;
+use super::preflight::PreflightFailed;
 use crate::init::InitError;
 use crate::node::NodeError;
 
@@ -26,6 +27,9 @@ pub(super) enum CliError {
     /// A move did not end well, or not in time.
     #[error("{0}")]
     Move(#[from] MoveFailed),
+    /// A check failed.
+    #[error("{0}")]
+    Preflight(#[from] PreflightFailed),
     /// The coordinator did not start, or stopped by itself.
     #[error("{0}")]
     Node(#[from] NodeError),
@@ -82,6 +86,7 @@ impl CliError {
             CliError::Config(e) => std::error::Error::source(e),
             CliError::Client(e) => std::error::Error::source(e),
             CliError::Move(e) => std::error::Error::source(e),
+            CliError::Preflight(e) => std::error::Error::source(e),
             CliError::Node(e) => std::error::Error::source(e),
             CliError::Init(e) => std::error::Error::source(e),
             CliError::Demo(e) => e.source(),

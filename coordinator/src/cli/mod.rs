@@ -15,6 +15,7 @@ mod local;
 mod moves;
 mod operations;
 mod output;
+mod preflight;
 mod progress;
 mod render;
 mod status;
@@ -37,6 +38,7 @@ Look:
   status       The cluster, or one group in detail
   history      What happened, newest first
   operations   Moves, running and ended
+  preflight    Would a move work? Checks that find out before it matters
 
 Move:
   switchover   Move a group to a standby
@@ -99,6 +101,8 @@ enum Command {
     History(history::HistoryArgs),
     /// Moves, running and ended, or one in detail.
     Operations(operations::OperationsArgs),
+    /// Would a move work? Checks of the cluster, its groups and their clouds.
+    Preflight(preflight::PreflightArgs),
     /// Moves a group to a standby.
     Switchover(moves::SwitchoverArgs),
     /// Returns a group to its preferred appliance.
@@ -163,6 +167,7 @@ fn run(cli: Cli, output: &Output) -> Result<ExitCode, CliError> {
         Command::Status(args) => operate(&global, |c| status::run(c, args, output)),
         Command::History(args) => operate(&global, |c| history::run(c, args, output)),
         Command::Operations(args) => operate(&global, |c| operations::run(c, args, output)),
+        Command::Preflight(args) => operate(&global, |c| preflight::run(c, args, output)),
         Command::Switchover(args) => operate(&global, |c| moves::switchover(c, args, output)),
         Command::Failback(args) => operate(&global, |c| moves::failback(c, args, output)),
         Command::Mode(args) => operate(&global, |c| groups::mode(c, args, output)),

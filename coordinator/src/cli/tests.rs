@@ -50,6 +50,8 @@ fn right_lines_are_understood() {
         "pointsman apply -f groups.toml --dry-run",
         "pointsman history --group dmz --level warning --since 15m --limit 500",
         "pointsman operations 17",
+        "pointsman preflight",
+        "pointsman preflight dmz --all --write-check --output json",
         "pointsman leader transfer",
         "pointsman config check pointsman.toml",
         "pointsman serve --config pointsman.toml --end-with-stdin",

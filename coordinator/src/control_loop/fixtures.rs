@@ -9,16 +9,16 @@ use coordinator_core::state::Group;
 use coordinator_core::time::{Mono, WallTime};
 use std::time::Duration;
 
-pub(super) fn name(text: &str) -> ApplianceName {
+pub(crate) fn name(text: &str) -> ApplianceName {
     text.parse().unwrap()
 }
 
-pub(super) fn ms(millis: u64) -> Mono {
+pub(crate) fn ms(millis: u64) -> Mono {
     Mono::from_millis(millis)
 }
 
 /// Group `dmz` of `fw-a` and `fw-b` with one VIP and a lease of one second; nothing is active.
-pub(super) fn group() -> Group {
+pub(crate) fn group() -> Group {
     let appliance = |text: &str, address: &str| ApplianceSpec {
         name: name(text),
         address: address.parse().unwrap(),
@@ -46,7 +46,7 @@ pub(super) fn group() -> Group {
     Group::new(spec, 1, WallTime(0))
 }
 
-pub(super) fn report(appliance: &str, highest: u64, holding: Option<u64>) -> AgentReport {
+pub(crate) fn report(appliance: &str, highest: u64, holding: Option<u64>) -> AgentReport {
     AgentReport {
         appliance: name(appliance),
         boot: 1,

@@ -8,7 +8,7 @@ mod clock;
 mod drift;
 mod fence;
 #[cfg(test)]
-mod fixtures;
+pub(crate) mod fixtures;
 mod handle;
 mod hook;
 mod leader;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use coordinator_api::agent::{AgentReply, AgentReport};
+use coordinator_api::v1::{Preflight, PreflightRequest};
 use coordinator_core::command::Command;
 use coordinator_core::decide::MoveRequest;
 use coordinator_core::event::Event;
@@ -16,6 +17,7 @@ use tokio::sync::watch;
 
 use super::GroupLimits;
 use crate::control_loop::{ControlHandle, MoveRefused, Overview, VantageReply, VantageUpdate};
+use crate::preflight::{PartReply, PartRequest, PreflightRefused, Preflights};
 use crate::raft::{
     HistoryError, HistoryQuery, Leadership, NotConfirmed, ProposeError, Replica, ReplicaStatus, TransferError,
 };
@@ -50,6 +52,13 @@ pub trait Backend: Send + Sync + 'static {
     fn agent_report(&self, report: AgentReport) -> AgentReply;
     /// See [`ControlHandle::vantage_update`].
     fn vantage_update(&self, update: VantageUpdate) -> VantageReply;
+    /// See [`Preflights::run`].
+    fn preflight<'a>(
+        &'a self,
+        request: &'a PreflightRequest,
+    ) -> BoxFuture<'a, Result<Preflight, PreflightRefused>>;
+    /// See [`Preflights::part`].
+    fn preflight_part<'a>(&'a self, ask: &'a PartRequest) -> BoxFuture<'a, PartReply>;
     /// See [`GroupLimits::faults`].
     fn group_faults(&self, spec: &GroupSpec) -> Vec<String>;
 }
@@ -63,6 +72,8 @@ pub struct Node {
     pub control: ControlHandle,
     /// What this node's configuration demands of groups.
     pub limits: GroupLimits,
+    /// What is found out before anything is at stake.
+    pub preflights: Preflights,
 }
 
 impl Backend for Node {
@@ -116,6 +127,17 @@ impl Backend for Node {
 
     fn vantage_update(&self, update: VantageUpdate) -> VantageReply {
         self.control.vantage_update(update)
+    }
+
+    fn preflight<'a>(
+        &'a self,
+        request: &'a PreflightRequest,
+    ) -> BoxFuture<'a, Result<Preflight, PreflightRefused>> {
+        Box::pin(self.preflights.run(request))
+    }
+
+    fn preflight_part<'a>(&'a self, ask: &'a PartRequest) -> BoxFuture<'a, PartReply> {
+        Box::pin(self.preflights.part(ask))
     }
 
     fn group_faults(&self, spec: &GroupSpec) -> Vec<String> {

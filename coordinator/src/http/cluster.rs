@@ -15,6 +15,7 @@ use super::error::ApiError;
 use super::extract::Body;
 use super::{ApiState, auth, edge, forward, lead, routes};
 use crate::control_loop::{VANTAGE_MAX_BODY, VANTAGE_PATH, VantageReply, VantageUpdate};
+use crate::preflight::{PREFLIGHT_MAX_BODY, PREFLIGHT_PATH, PartReply, PartRequest};
 
 pub(super) fn router(api: ApiState) -> Router {
     let forwarded = routes::v1().route_layer(from_fn_with_state(api.clone(), lead::here_or_nowhere));
@@ -22,6 +23,7 @@ pub(super) fn router(api: ApiState) -> Router {
     let members = Router::new()
         .route(agent::REPORT_PATH, post(agent_report).layer(DefaultBodyLimit::max(agent::MAX_BODY)))
         .route(VANTAGE_PATH, post(vantage_update).layer(DefaultBodyLimit::max(VANTAGE_MAX_BODY)))
+        .route(PREFLIGHT_PATH, post(preflight_part).layer(DefaultBodyLimit::max(PREFLIGHT_MAX_BODY)))
         .with_state(api.clone());
     // Waiting costs a slot for seconds, so it has slots of its own.
     let waiting = post(agent_changes).layer(DefaultBodyLimit::max(agent::MAX_BODY));
@@ -90,6 +92,18 @@ async fn vantage_update(
         return Err(forbidden(format!("{peer} may not speak for node {}", update.vantage)));
     }
     Ok(Json(api.backend.vantage_update(update)))
+}
+
+/// What this coordinator has to find out for itself, asked for by the leader.
+async fn preflight_part(
+    State(api): State<ApiState>,
+    Extension(peer): Extension<PeerIdentity>,
+    Body(ask): Body<PartRequest>,
+) -> Result<Json<PartReply>, ApiError> {
+    if !matches!(peer, PeerIdentity::Node(_)) {
+        return Err(forbidden(format!("{peer} may not ask for a preflight")));
+    }
+    Ok(Json(api.backend.preflight_part(&ask).await))
 }
 
 fn forbidden(detail: String) -> ApiError {

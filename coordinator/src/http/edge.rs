@@ -9,7 +9,7 @@ use axum::body::Body;
 use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use coordinator_api::v1::{Code, PROBLEM_CONTENT_TYPE, REQUEST_ID};
+use coordinator_api::v1::{Code, PREFLIGHT_LIMIT, PROBLEM_CONTENT_TYPE, REQUEST_ID};
 use http::header::{CONTENT_TYPE, HeaderValue};
 use http::{HeaderMap, Method};
 use tokio::sync::Semaphore;
@@ -114,9 +114,14 @@ async fn concurrency_limit(State(slots): State<Arc<Semaphore>>, request: Request
     }
 }
 
+/// How long a request may take. A preflight waits for clouds.
+pub(super) fn limit(path: &str) -> Duration {
+    if path.ends_with("/v1/preflight") { PREFLIGHT_LIMIT } else { LIMIT }
+}
+
 async fn time_limit(request: Request, next: Next) -> Response {
     let read = is_read(request.method());
-    match tokio::time::timeout(LIMIT, next.run(request)).await {
+    match tokio::time::timeout(limit(request.uri().path()), next.run(request)).await {
         Ok(response) => response,
         Err(_) if read => ApiError::new(Code::TimedOut, "the answer took too long").into_response(),
         Err(_) => ApiError::outcome_unknown().into_response(),

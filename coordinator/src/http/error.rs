@@ -8,6 +8,7 @@ use http::header::{HeaderValue, RETRY_AFTER};
 use http::{HeaderMap, StatusCode};
 
 use crate::control_loop::MoveRefused;
+use crate::preflight::PreflightRefused;
 use crate::raft::{HistoryError, NotConfirmed, ProposeError, TransferError};
 
 /// An error answer that has no request id yet.
@@ -51,7 +52,7 @@ impl IntoResponse for ApiError {
 }
 
 /// The error and its causes, in one line.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(error.source(), |cause| cause.source());
     causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
@@ -104,6 +105,16 @@ impl From<MoveRefused> for ApiError {
                 ApiError::new(code, "the move was refused; nothing was changed")
                     .because(reasons.iter().map(ToString::to_string).collect())
             }
+        }
+    }
+}
+
+impl From<PreflightRefused> for ApiError {
+    fn from(error: PreflightRefused) -> Self {
+        match error {
+            PreflightRefused::NotLeader => ApiError::no_leader(),
+            PreflightRefused::Busy => ApiError::new(Code::Overloaded, error.to_string()),
+            PreflightRefused::UnknownGroup(_) => ApiError::new(Code::UnknownGroup, error.to_string()),
         }
     }
 }

@@ -12,13 +12,15 @@ use http::request::Parts;
 
 use super::ApiState;
 use super::auth::{OPERATOR, Operator};
+use super::edge;
 use super::error::chain;
 
 /// Where the cluster listener takes forwarded requests: before the path of the operators' one.
 pub(super) const PREFIX: &str = "/forward";
 
-/// Shorter than the limit on the whole request, so that the caller learns what became of it.
-const LIMIT: Duration = Duration::from_secs(8);
+/// By so much shorter than the limit on the whole request, so that the caller learns what became of
+/// it.
+const SHORTER: Duration = Duration::from_secs(2);
 
 /// Most bytes of the leader's answer that are passed on.
 const MAX_ANSWER: usize = 8 * 1024 * 1024;
@@ -57,7 +59,8 @@ pub(super) async fn forward(
         tracing::warn!(error = chain(&error), "could not forward a request");
         NoAnswer::NotSent
     })?;
-    let mut request = api.peers.client().request(parts.method.clone(), url).timeout(LIMIT).body(body.clone());
+    let limit = edge::limit(parts.uri.path()).saturating_sub(SHORTER);
+    let mut request = api.peers.client().request(parts.method.clone(), url).timeout(limit).body(body.clone());
     for name in REQUEST_HEADERS {
         if let Some(value) = parts.headers.get(&name) {
             request = request.header(name, value.clone());

@@ -62,7 +62,8 @@ impl GroupLimits {
         }
     }
 
-    fn too_short(&self, spec: &GroupSpec) -> bool {
+    /// Whether a change of leader may cost an active appliance its virtual addresses.
+    pub(crate) fn too_short(&self, spec: &GroupSpec) -> bool {
         spec.needs_lease() && spec.lease.ttl < self.shortest_lease
     }
 

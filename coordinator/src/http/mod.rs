@@ -28,6 +28,7 @@ use std::sync::Arc;
 
 pub use auth::Tokens;
 pub use backend::{Backend, Node};
+pub(crate) use error::chain;
 pub use limits::GroupLimits;
 pub use listen::{ListenError, bind};
 pub use serve::{serve_api, serve_cluster};

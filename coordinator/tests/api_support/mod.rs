@@ -13,16 +13,18 @@ use axum::body::Body;
 use coordinator::control_loop::{MoveRefused, Overview, Reading, VantageReply, VantageUpdate};
 use coordinator::http::{ApiState, Backend, Tokens};
 use coordinator::peers::Peers;
+use coordinator::preflight::{PartReply, PartRequest, PreflightRefused};
 use coordinator::raft::{
     HistoryError, HistoryQuery, Leadership, NotConfirmed, ProposeError, ReplicaStatus, Role, StorageHealth,
     TransferError,
 };
 use coordinator_api::agent::{AgentReply, AgentReport, Instruction};
+use coordinator_api::v1::{Check, CheckItem, Preflight, PreflightRequest, Timestamp};
 use coordinator_core::apply::apply;
 use coordinator_core::command::{Actor, Command, CommandBody};
 use coordinator_core::decide::{MoveRequest, admit};
 use coordinator_core::event::Event;
-use coordinator_core::ids::{NodeId, OperationId};
+use coordinator_core::ids::{GroupName, NodeId, OperationId};
 use coordinator_core::model::{BindingKind, BindingSpec, GroupSpec};
 use coordinator_core::observe::{Sight, VantageReport, Verdict};
 use coordinator_core::state::State;
@@ -244,6 +246,24 @@ impl Backend for Handle {
     fn vantage_update(&self, update: VantageUpdate) -> VantageReply {
         self.0.updates.lock().unwrap().push(update);
         VantageReply { now: Reading { life: 1, at_us: 2 } }
+    }
+
+    fn preflight<'a>(
+        &'a self,
+        request: &'a PreflightRequest,
+    ) -> BoxFuture<'a, Result<Preflight, PreflightRefused>> {
+        let known = |name: &GroupName| self.state().groups.contains_key(name);
+        let unknown = request.group.clone().filter(|name| !known(name));
+        let item = CheckItem::warn(Check::Clock, "coordinator 2", "it is slow", "set it");
+        let done = Preflight::new(self.0.id, Timestamp(WallTime(0)), 12, vec![item]);
+        Box::pin(async move { unknown.map_or(Ok(done), |name| Err(PreflightRefused::UnknownGroup(name))) })
+    }
+
+    fn preflight_part<'a>(&'a self, ask: &'a PartRequest) -> BoxFuture<'a, PartReply> {
+        let groups =
+            ask.groups.iter().map(|group| CheckItem::pass(Check::Declaration, group.as_str(), "fits"));
+        let items = groups.collect();
+        Box::pin(async { PartReply { received_ms: 1, answered_ms: 2, items } })
     }
 
     fn group_faults(&self, spec: &GroupSpec) -> Vec<String> {

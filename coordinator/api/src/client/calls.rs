@@ -4,11 +4,12 @@ use coordinator_core::ids::{ApplianceName, GroupName, OperationId};
 use coordinator_core::model::GroupSpec;
 use reqwest::Method;
 
-use super::{Client, ClientError};
+use super::{Client, ClientError, MARGIN};
 use crate::v1::{
     Accepted, Changed, ClusterStatus, ConfirmOffRequest, Consistency, FailbackRequest, GroupList,
     GroupStatus, HistoryFilter, HistoryPage, MaintenanceRequest, ModeRequest, OperationFilter, OperationList,
-    OperationView, ReadOptions, SwitchoverRequest, Transferred, UnfreezeRequest,
+    OperationView, PREFLIGHT_LIMIT, Preflight, PreflightRequest, ReadOptions, SwitchoverRequest, Transferred,
+    UnfreezeRequest,
 };
 
 type Result<T> = std::result::Result<T, ClientError>;
@@ -96,6 +97,12 @@ impl Client {
     /// `GET /v1/history`.
     pub async fn history(&self, filter: &HistoryFilter) -> Result<HistoryPage> {
         self.get("/v1/history", filter).await
+    }
+
+    /// `POST /v1/preflight`. Takes longer than everything else: up to [`PREFLIGHT_LIMIT`].
+    pub async fn preflight(&self, request: &PreflightRequest) -> Result<Preflight> {
+        let limit = PREFLIGHT_LIMIT + MARGIN;
+        self.ask(Method::POST, "/v1/preflight", |asked| asked.json(request).timeout(limit)).await
     }
 
     /// `POST /v1/cluster/transfer-leadership`.

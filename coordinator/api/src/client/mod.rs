@@ -17,7 +17,10 @@ use serde::de::DeserializeOwned;
 use crate::tls::{self, TlsError};
 use crate::v1::{Code, Problem};
 
-/// A little longer than a coordinator's own limit, so that its answer arrives.
+/// By so much longer than a coordinator's own limit, so that its answer arrives.
+const MARGIN: Duration = Duration::from_secs(2);
+
+/// For all but what says otherwise.
 const LIMIT: Duration = Duration::from_secs(12);
 
 /// Most bytes of an answer.
@@ -150,7 +153,7 @@ impl Client {
         for i in (0..self.endpoints.len()).map(|i| (first + i) % self.endpoints.len()) {
             let endpoint = &self.endpoints[i];
             let request = self.http.request(method.clone(), format!("{endpoint}{path}"));
-            let request = fill(request).bearer_auth(&self.token).timeout(LIMIT);
+            let request = fill(request.timeout(LIMIT)).bearer_auth(&self.token);
             match answer(endpoint, request).await {
                 Ok(value) => {
                     self.preferred.store(i, Ordering::Relaxed);

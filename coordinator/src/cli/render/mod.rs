@@ -6,6 +6,7 @@ mod history;
 mod operation;
 mod paint;
 mod paths;
+mod preflight;
 mod span;
 mod table;
 
@@ -14,3 +15,4 @@ pub(super) use group::{group, plan};
 pub(super) use history::{changed, history};
 pub(super) use operation::{ending, operation, operations, steps};
 pub(super) use paint::Paint;
+pub(super) use preflight::preflight;

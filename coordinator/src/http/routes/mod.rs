@@ -1,4 +1,5 @@
-//! The handlers. Each proposes or reads, nothing else.
+//! The handlers. Each proposes or reads, nothing else; a preflight may be asked to write to clouds what
+//! it has read there.
 
 mod cluster;
 mod groups;
@@ -6,6 +7,7 @@ mod health;
 mod history;
 mod moves;
 mod operations;
+mod preflight;
 
 use std::time::Duration;
 
@@ -39,6 +41,7 @@ pub(super) fn v1() -> Router<ApiState> {
         .route("/v1/operations", get(operations::list))
         .route("/v1/operations/{id}", get(operations::show))
         .route("/v1/history", get(history::list))
+        .route("/v1/preflight", post(preflight::run))
 }
 
 /// What load balancers and supervisors ask, without a token.

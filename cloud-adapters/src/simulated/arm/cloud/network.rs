@@ -168,25 +168,47 @@ impl ArmCloud {
         self.announce(now + manner.takes, manner, Value::Null, id)
     }
 
-    /// The routes of every table, as if each applied to the NIC's subnet.
+    /// Azure's own routes, and those of the tables of the NIC's subnets, which take precedence over
+    /// Azure's own of the same prefix.
     pub(super) fn effective_routes(&mut self, now: Duration, id: &str, manner: Manner) -> Answer {
-        let tables = self.resources.iter().filter(|(id, _)| id.contains("/routetables/"));
-        let routes = tables.flat_map(|(_, table)| table["properties"]["routes"].as_array().cloned());
-        let effective: Vec<Value> = routes
-            .flatten()
-            .map(|route| {
-                json!({
-                    "name": route["name"],
-                    "source": "User",
-                    "state": "Active",
-                    "addressPrefix": [route["properties"]["addressPrefix"]],
-                    "nextHopType": route["properties"]["nextHopType"],
-                    "nextHopIpAddress": [route["properties"]["nextHopIpAddress"]],
-                })
+        let subnets: BTreeSet<String> = self.subnets(id).collect();
+        let applies = |table: &Value| {
+            let of = table["properties"]["subnets"].as_array();
+            of.into_iter().flatten().any(|subnet| subnets.contains(&text(subnet, "id").to_lowercase()))
+        };
+        let tables =
+            self.resources.iter().filter(|(id, table)| id.contains("/routetables/") && applies(table));
+        let declared: Vec<&Value> =
+            tables.flat_map(|(_, table)| table["properties"]["routes"].as_array()).flatten().collect();
+        let route = |source: &str, state: &str, prefix: &Value, properties: &Value| {
+            let hop = properties.get("nextHopIpAddress").into_iter().collect::<Vec<_>>();
+            json!({
+                "source": source,
+                "state": state,
+                "addressPrefix": [prefix],
+                "nextHopType": properties["nextHopType"],
+                "nextHopIpAddress": hop,
             })
-            .collect();
+        };
+        let own = [("10.0.0.0/8", "VnetLocal"), ("0.0.0.0/0", "Internet")].map(|(prefix, hop)| {
+            let replaced = declared.iter().any(|route| text(&route["properties"], "addressPrefix") == prefix);
+            let state = if replaced { "Invalid" } else { "Active" };
+            route("Default", state, &json!(prefix), &json!({ "nextHopType": hop }))
+        });
+        let users = declared.iter().map(|entry| {
+            let properties = &entry["properties"];
+            route("User", "Active", &properties["addressPrefix"], properties)
+        });
+        let effective: Vec<Value> = own.into_iter().chain(users).collect();
         let manner = Manner { style: super::Style::Accepted, fails: false, ..manner };
         self.announce(now + manner.tags_take, manner, json!({ "value": effective }), id)
+    }
+
+    /// The subnets of a NIC, in lower case.
+    fn subnets(&self, nic: &str) -> impl Iterator<Item = String> + use<'_> {
+        let nic = self.resources.get(nic).and_then(|nic| nic["properties"]["ipConfigurations"].as_array());
+        let subnets = nic.into_iter().flatten().filter_map(|c| c.pointer("/properties/subnet/id")?.as_str());
+        subnets.map(str::to_lowercase)
     }
 }
 
