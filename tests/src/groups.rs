@@ -99,6 +99,41 @@ probe = [
     text
 }
 
+/// Two appliances behind a load balancer: a TCP and an HTTP probe gate, answered to `from` alone, and
+/// nothing else. Only the agents' reports say how the appliances are.
+pub fn balanced_pair(
+    appliances: [(&str, Ipv4Addr); 2],
+    tcp: u16,
+    http: u16,
+    from: Ipv4Addr,
+    lease: Duration,
+) -> String {
+    let lease = lease.as_millis();
+    let mut text = format!(
+        r#"
+[[group]]
+name = "{PAIR}"
+policy = {{ flap_moves = 100 }}
+lease = {{ ttl = "{lease}ms" }}
+binding = [
+    {{ name = "by-tcp", kind = "probe-gate", port = {tcp}, protocol = "tcp", from = ["{from}"] }},
+    {{ name = "by-http", kind = "probe-gate", port = {http}, protocol = "http", path = "/ready", from = ["{from}"] }},
+]
+"#
+    );
+    for (name, address) in appliances {
+        text += &format!(
+            r#"
+[[group.appliance]]
+name = "{name}"
+address = "{address}"
+probe = [{{ kind = "agent-heartbeat", interval = "200ms", timeout = "1s", rise = 2, fall = 2 }}]
+"#
+        );
+    }
+    text
+}
+
 /// A group number `number` whose appliances do not exist: `<name>-a` and `<name>-b`.
 pub fn unwatched(name: &str, number: usize) -> String {
     let addresses = [(format!("{name}-a"), 21), (format!("{name}-b"), 22)];

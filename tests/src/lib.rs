@@ -2,7 +2,7 @@
 //!
 //! [`cluster`] makes a cluster with the product's own `init` and starts its processes, on
 //! loopback or on the hosts of a [`netns::Network`]. [`timeline`] reads what the helpers
-//! `traffic-client` and `arp-watch` saw.
+//! `traffic-client` and `arp-watch` saw, [`probes`] what `load-balancer` did.
 
 pub mod api;
 pub mod azure;
@@ -17,6 +17,7 @@ pub mod model;
 pub mod netns;
 pub mod power_loss;
 pub mod privileged;
+pub mod probes;
 pub mod process;
 pub mod records;
 pub mod service;

@@ -20,7 +20,12 @@ impl Value for Sources {
             Ok(address) => Some(IpNet::from(address)),
             Err(_) => text.parse().ok(),
         };
-        value.as_array()?.iter().map(|entry| one(entry.get_ref().as_str()?)).collect::<Option<_>>().map(Sources)
+        value
+            .as_array()?
+            .iter()
+            .map(|entry| one(entry.get_ref().as_str()?))
+            .collect::<Option<_>>()
+            .map(Sources)
     }
 }
 

@@ -172,7 +172,11 @@ fn binding(
         }
         Some("probe-gate") => gate::gate(t),
         Some(other) => {
-            t.fault("kind", &format!("{other:?}"), "must be \"vip\", \"probe-gate\", \"public-ip\" or \"route\"");
+            t.fault(
+                "kind",
+                &format!("{other:?}"),
+                "must be \"vip\", \"probe-gate\", \"public-ip\" or \"route\"",
+            );
             t.allow_all();
             None
         }
