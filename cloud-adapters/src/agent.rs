@@ -81,6 +81,7 @@ mod tests {
             revision: 0,
             via: None,
             peers: Vec::new(),
+            notices: Vec::new(),
         }
     }
 

@@ -14,10 +14,16 @@ use crate::duration::Span;
 use crate::fault::ConfigFaults;
 use crate::tls::TlsPaths;
 
+mod notices;
+
+pub use notices::{AzureNotices, Notices, POLL};
+
 /// Most interfaces of the allow-list.
 const MAX_INTERFACES: usize = 64;
 /// Most addresses to listen on for peers; a group declares two of each appliance.
 const MAX_PEER_LISTEN: usize = 4;
+/// The longest time that an agent waits for somebody to take over before it stops.
+pub const MAX_SHUTDOWN_GRACE: Duration = Duration::from_secs(600);
 
 /// An agent's configuration, checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,6 +49,11 @@ pub struct AgentConfig {
     /// addresses that the group declares as this appliance's `peer`. Empty for nowhere: then this
     /// appliance promises nothing to its peers, and relays for none.
     pub peer_listen: Vec<SocketAddr>,
+    /// How long an agent that is asked to stop goes on, at most, while the group leaves its
+    /// appliance. Default 10 s, up to 10 min; 0 stops at once.
+    pub shutdown_grace: Duration,
+    /// Where it learns what is announced to happen to its machine.
+    pub notices: Notices,
     /// The agent's certificate.
     pub tls: TlsPaths,
     /// The cluster listeners of all coordinators.
@@ -72,11 +83,15 @@ fn config(report: &Report, file: &mut Table<'_>) -> Option<AgentConfig> {
         let report_interval = report_interval(t);
         let health = t.optional("health");
         let peers = peer_listen(t, health);
-        Some((appliance?, report.directory().join(state_dir?), interfaces, report_interval, health, peers))
+        let grace = shutdown_grace(t);
+        let times = (report_interval, grace);
+        Some((appliance?, report.directory().join(state_dir?), interfaces, times, health, peers))
     });
     let tls = file.required_table("tls", |t| TlsPaths::read(report, t));
     let coordinators = coordinators(file);
-    let (appliance, state_dir, interfaces, report_interval, health, peer_listen) = agent??;
+    let notices = notices::notices(file);
+    let (appliance, state_dir, interfaces, times, health, peer_listen) = agent??;
+    let (report_interval, shutdown_grace) = times;
     Some(AgentConfig {
         file: report.file().to_owned(),
         cluster_id: cluster_id??,
@@ -86,6 +101,8 @@ fn config(report: &Report, file: &mut Table<'_>) -> Option<AgentConfig> {
         report_interval,
         health,
         peer_listen,
+        shutdown_grace,
+        notices,
         tls: tls??,
         coordinators: coordinators?,
     })
@@ -135,6 +152,15 @@ fn report_interval(t: &mut Table<'_>) -> Duration {
         t.fault("report_interval", &Span(interval).to_string(), "must be from 10ms to 1s");
     }
     interval
+}
+
+fn shutdown_grace(t: &mut Table<'_>) -> Duration {
+    let grace = t.or("shutdown_grace", Duration::from_secs(10));
+    if grace > MAX_SHUTDOWN_GRACE {
+        let rule = format!("must be at most {}", Span(MAX_SHUTDOWN_GRACE));
+        t.fault("shutdown_grace", &Span(grace).to_string(), &rule);
+    }
+    grace
 }
 
 fn coordinators(file: &mut Table<'_>) -> Option<BTreeMap<NodeId, SocketAddr>> {

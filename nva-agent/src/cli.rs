@@ -14,6 +14,7 @@ use tokio::sync::watch;
 use tracing::info;
 use tracing_subscriber::EnvFilter;
 
+use crate::farewell::Stop;
 use crate::health::HealthOptions;
 use crate::peer::PeerOptions;
 use crate::service::{Agent, Coordinator, Error, LONGEST_INTERVAL, Options, SHORTEST_INTERVAL};
@@ -32,7 +33,8 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Runs until SIGTERM or SIGINT, then releases everything and says so.
+    /// Runs until SIGTERM or SIGINT, has the group leave this appliance first, releases everything
+    /// and says so. A second signal does not wait.
     Run {
         /// The configuration file.
         #[arg(long, value_name = "FILE", default_value = "/etc/pointsman/nva-agent.toml")]
@@ -112,6 +114,8 @@ pub fn options(config: &AgentConfig) -> Result<Options, TlsError> {
             tls,
             coordinators: config.coordinators.clone(),
         }),
+        shutdown_grace: config.shutdown_grace,
+        notices: config.notices.clone(),
     })
 }
 
@@ -120,16 +124,18 @@ fn run(options: Options) -> Result<(), Error> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let runtime = runtime.map_err(Error::Runtime)?;
     runtime.block_on(async {
-        let (stop, stopped) = watch::channel(false);
+        let (stop, stopped) = watch::channel(Stop::No);
         let mut term = signal(SignalKind::terminate()).map_err(Error::Runtime)?;
         let mut int = signal(SignalKind::interrupt()).map_err(Error::Runtime)?;
         let signals = async move {
-            let signal = tokio::select! {
-                _ = term.recv() => "SIGTERM",
-                _ = int.recv() => "SIGINT",
-            };
-            info!(signal, "asked to stop");
-            stop.send_replace(true);
+            for how in [Stop::Gracefully, Stop::Now] {
+                let signal = tokio::select! {
+                    _ = term.recv() => "SIGTERM",
+                    _ = int.recv() => "SIGINT",
+                };
+                info!(signal, "asked to stop");
+                stop.send_replace(how);
+            }
             // The sender lives on: its end would also ask to stop.
             std::future::pending::<()>().await;
         };

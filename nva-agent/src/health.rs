@@ -9,7 +9,7 @@ use axum::http::StatusCode;
 use axum::routing::get;
 use axum::{Json, Router};
 use axum_server::tls_rustls::RustlsConfig;
-use coordinator_api::agent::PeerPath;
+use coordinator_api::agent::{PeerPath, SourceReport};
 use serde::{Deserialize, Serialize};
 use tracing::error;
 
@@ -56,6 +56,9 @@ pub struct Health {
     /// The ways to the group's other appliances.
     #[serde(default)]
     pub peers: Vec<PeerPath>,
+    /// What is announced to happen to this machine, by who announces it.
+    #[serde(default)]
+    pub notices: Vec<SourceReport>,
     /// What keeps this appliance from carrying traffic, and what to do about it.
     pub faults: Vec<String>,
     /// What does not keep it from carrying traffic, and ought to be put right all the same.
@@ -131,6 +134,7 @@ impl Health {
             gates: standing.gates.iter().map(|assigned| assigned.gate.to_string()).collect(),
             coordinators: coordinators.collect(),
             peers: handle.peers(),
+            notices: handle.notices(),
             warnings: handle.warnings(&standing),
             faults: standing.faults,
         }

@@ -9,6 +9,8 @@
 //! - `reporter` talks to the coordinators, `relayed` through a peer where that is the only way;
 //!   [`health`] answers those who ask.
 //! - `peer` is what the agents of a group do for each other.
+//! - `notices` is what is announced to happen to the machine; `farewell` the end of an agent that is
+//!   asked to stop.
 //!
 //! Nothing but `holder` decides what is on an interface, and nothing is on one without a lifetime
 //! that ends within the lease.
@@ -20,6 +22,7 @@ mod cli;
 mod clock;
 mod contacts;
 mod enforcer;
+mod farewell;
 mod gate;
 mod gate_time;
 pub mod health;
@@ -29,6 +32,7 @@ pub mod lease;
 mod netlink;
 mod nft;
 mod nft_wire;
+mod notices;
 mod peer;
 mod probe_gate;
 mod relayed;
@@ -40,6 +44,7 @@ mod vip;
 
 pub use cli::{main, options, run_from_config};
 pub use contacts::Contact;
+pub use farewell::Stop;
 pub use peer::{PeerListenError, PeerOptions};
 pub use service::{
     Agent, Coordinator, DEFAULT_INTERVAL, Error, Handle, LONGEST_INTERVAL, Options, SHORTEST_INTERVAL,

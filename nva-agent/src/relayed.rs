@@ -27,11 +27,13 @@ impl Relayed {
     pub(crate) async fn run(mut self) {
         let told = Arc::new(Notify::new());
         let mut changes: Option<(ApplianceName, Changes)> = None;
+        let mut notices = self.0.life.board.watch();
         let (mut pause, mut turn) = (FIRST_PAUSE, 0_usize);
         loop {
             let closing = *self.0.closing.borrow_and_update();
             let started = Instant::now();
             let standing = self.0.standing.borrow_and_update().clone();
+            notices.mark_unchanged();
             let interval = self.0.interval(&standing);
             let mut wait = interval / 2;
             let ways = if self.needed(ttl_of(&standing)) { self.0.links.up() } else { Vec::new() };
@@ -67,6 +69,7 @@ impl Relayed {
                     let _ = self.0.closing.wait_for(|closing| *closing).await;
                 },
                 () = told.notified() => {}
+                Ok(()) = notices.changed() => {}
                 _ = self.0.closing.changed() => {}
             }
         }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use coordinator_api::agent::{AgentReply, AgentReport, MAX_BODY, REPORT_PATH};
+use coordinator_api::agent::{AgentReply, AgentReport, Instruction, MAX_BODY, REPORT_PATH, SourceReport};
 use coordinator_core::ids::{ApplianceName, NodeId};
 use serde::de::DeserializeOwned;
 use tokio::sync::{Notify, mpsc, watch};
@@ -15,6 +15,7 @@ use crate::changes::Changes;
 use crate::clock;
 use crate::contacts::Contacts;
 use crate::holder::Answer;
+use crate::notices::{Board, Told};
 use crate::peer::link::Links;
 use crate::service::{Coordinator, LONGEST_INTERVAL, SHORTEST_INTERVAL};
 use crate::standing::Standing;
@@ -34,6 +35,10 @@ pub(crate) struct Life {
     pub(crate) boot: u64,
     pub(crate) seq: AtomicU64,
     pub(crate) interval: Duration,
+    /// What is announced to happen to this machine.
+    pub(crate) board: Board,
+    /// What the leader says to that.
+    pub(crate) told: watch::Sender<Told>,
 }
 
 /// Why a report was not answered.
@@ -74,6 +79,7 @@ impl Reporter {
     /// Reports at every interval, and at once when something changed.
     pub(crate) async fn run(mut self) {
         let told = Arc::new(Notify::new());
+        let mut notices = self.life.board.watch();
         let (url, appliance) = (&self.coordinator.base_url, self.life.appliance.clone());
         let _changes = Changes::watch(self.client.clone(), url, appliance, told.clone());
         loop {
@@ -81,6 +87,7 @@ impl Reporter {
             let closing = *self.closing.borrow_and_update();
             let started = Instant::now();
             let standing = self.standing.borrow_and_update().clone();
+            notices.mark_unchanged();
             let interval = self.interval(&standing);
             self.exchange(standing, &self.client, None).await;
             if closing {
@@ -93,6 +100,7 @@ impl Reporter {
                     let _ = self.closing.wait_for(|closing| *closing).await;
                 },
                 () = told.notified() => {}
+                Ok(()) = notices.changed() => {}
                 _ = self.closing.changed() => {}
             }
         }
@@ -114,20 +122,35 @@ impl Reporter {
         let wait = (ttl_of(&standing) / 3).clamp(SHORTEST_WAIT, LONGEST_WAIT);
         // However long the way through a peer is, the lease counts from here.
         let sent_at = clock::now();
-        let reply = tokio::time::timeout(wait, self.report(standing, client, via)).await;
+        let notices = self.life.board.all();
+        let report = self.report(standing, notices.clone(), client, via);
+        let reply = tokio::time::timeout(wait, report).await;
         let reply = reply.unwrap_or(Err(ReportError::Timeout(wait)));
         self.note(&reply, via);
         let answered = reply.is_ok();
         if let Ok(reply) = reply {
+            if reply.instruction != Instruction::NotLeader {
+                self.hear(&reply, &notices);
+            }
             // A full queue means that the holder is busy; the next reply says the same.
             let _ = self.answers.try_send(Answer { sent_at, reply });
         }
         answered
     }
 
+    /// Takes what the leader says of leaving this appliance.
+    fn hear(&self, reply: &AgentReply, notices: &[SourceReport]) {
+        self.life.told.send_if_modified(|told| {
+            let before = told.clone();
+            told.take(reply.handover.as_ref(), notices);
+            *told != before
+        });
+    }
+
     async fn report(
         &self,
         standing: Standing,
+        notices: Vec<SourceReport>,
         client: &reqwest::Client,
         via: Option<&ApplianceName>,
     ) -> Result<AgentReply, ReportError> {
@@ -144,6 +167,7 @@ impl Reporter {
             revision: standing.acknowledged,
             via: via.cloned(),
             peers: self.links.paths(),
+            notices,
         };
         let url = format!("{}{REPORT_PATH}", self.coordinator.base_url);
         let reply: AgentReply = answer(client.post(url).json(&report)).await?;
@@ -205,7 +229,7 @@ pub(crate) async fn answer<T: DeserializeOwned>(request: reqwest::RequestBuilder
 }
 
 /// An HTTP client's error with its causes: the cause is what an operator needs.
-fn chain(error: &reqwest::Error) -> String {
+pub(crate) fn chain(error: &reqwest::Error) -> String {
     let mut text = error.to_string();
     let mut cause = std::error::Error::source(error);
     while let Some(error) = cause {

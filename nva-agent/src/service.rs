@@ -9,15 +9,19 @@ use std::sync::atomic::AtomicU64;
 use std::thread;
 use std::time::Duration;
 
-use coordinator_api::agent::PeerPath;
+use config::agent::Notices;
+use coordinator_api::agent::{NoticeSource, PeerPath, SourceReport};
 use coordinator_core::ids::{ApplianceName, NodeId};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tracing::{info, warn};
 
 use crate::contacts::{Contact, Contacts};
+use crate::farewell::{self, Stop};
 use crate::health::{self, HealthOptions};
 use crate::holder::{Answer, Holder, PeerEvent};
+use crate::notices::azure::Azure;
+use crate::notices::{self, Board, Listening, Told};
 use crate::peer::link::{Keeper, Links};
 use crate::peer::promiser::Promiser;
 use crate::peer::server::{self, PeerServer, Serving};
@@ -72,6 +76,10 @@ pub struct Options {
     pub health: Option<HealthOptions>,
     /// `None` speaks with no other appliances.
     pub peers: Option<PeerOptions>,
+    /// How long [`Stop::Gracefully`] waits at most until the group has left the appliance.
+    pub shutdown_grace: Duration,
+    /// Where it learns what is announced to happen to its machine.
+    pub notices: Notices,
 }
 
 /// Why an agent does not start, or ends.
@@ -91,6 +99,9 @@ pub enum Error {
     /// An address for peers is taken, or not to be had.
     #[error(transparent)]
     PeerListen(#[from] PeerListenError),
+    /// No HTTP client could be set up for the metadata service.
+    #[error("could not set up a client for the metadata service")]
+    Metadata(#[source] reqwest::Error),
     /// The thread that owns the lease could not start.
     #[error("could not start the thread that holds the lease")]
     Thread(#[source] io::Error),
@@ -110,6 +121,7 @@ pub struct Agent {
     health: Option<(TcpListener, HealthOptions)>,
     peer_listeners: Vec<TcpListener>,
     keeper: Option<Keeper>,
+    azure: Option<(Azure, Listening)>,
     standing: watch::Sender<Standing>,
     handle: Handle,
 }
@@ -121,6 +133,7 @@ pub struct Handle {
     standing: watch::Receiver<Standing>,
     contacts: Contacts,
     links: Links,
+    board: Board,
     health: Option<SocketAddr>,
     peer_listen: Vec<SocketAddr>,
 }
@@ -149,6 +162,11 @@ impl Handle {
     /// The ways to the group's other appliances.
     pub fn peers(&self) -> Vec<PeerPath> {
         self.links.paths()
+    }
+
+    /// What is announced to happen to this machine, by who announces it.
+    pub fn notices(&self) -> Vec<SourceReport> {
+        self.board.all()
     }
 
     /// Where the agent listens for them.
@@ -190,6 +208,13 @@ impl Agent {
         let listen = options.peers.as_ref().map_or(&[][..], |peers| &peers.listen);
         let peer_listeners: Vec<TcpListener> =
             listen.iter().map(|address| peer::bind(*address)).collect::<Result<_, _>>()?;
+        let azure = match &options.notices.azure {
+            Some(azure) => {
+                let how = Listening { poll: azure.poll, acknowledge: azure.acknowledge };
+                Some((Azure::new(azure).map_err(Error::Metadata)?, how))
+            }
+            None => None,
+        };
         let stored = store.stored();
         let (standing, receiver) = watch::channel(Standing {
             highest: stored.highest,
@@ -210,10 +235,11 @@ impl Agent {
             standing: receiver,
             contacts: Contacts::new(options.coordinators.iter().map(|c| c.node)),
             links,
+            board: Board::new(azure.iter().map(|_| NoticeSource::Azure)),
             health: health.as_ref().and_then(|(listener, _)| listener.local_addr().ok()),
             peer_listen: peer_listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect(),
         };
-        Ok(Agent { options, store, health, peer_listeners, keeper, standing, handle })
+        Ok(Agent { options, store, health, peer_listeners, keeper, azure, standing, handle })
     }
 
     /// The view from outside.
@@ -221,27 +247,41 @@ impl Agent {
         self.handle.clone()
     }
 
-    /// Runs until `shutdown` turns true or its sender is gone, then releases everything, tells
-    /// the coordinators (for a second at most) and returns.
+    /// Runs until it is asked to stop or the sender of `asked` is gone; waits, where that is wanted,
+    /// until the group has left the appliance; releases everything, tells the coordinators (for a
+    /// second at most) and returns.
     ///
     /// # Errors
     /// [`Error::Thread`] and [`Error::HolderEnded`].
-    pub async fn run(self, shutdown: watch::Receiver<bool>) -> Result<(), Error> {
-        let Agent { options, store, health, peer_listeners, keeper, standing, handle } = self;
+    pub async fn run(self, asked: watch::Receiver<Stop>) -> Result<(), Error> {
+        let Agent { options, store, health, peer_listeners, keeper, azure, standing, handle } = self;
         info!(appliance = %options.appliance, highest = store.stored().highest.0, "nva-agent starts");
         let (answers, answered) = mpsc::channel(QUEUE);
         let (events, heard) = mpsc::channel(QUEUE);
+        let (stop, stopping) = watch::channel(false);
         let mut holder = spawn_holder(
             store,
             options.appliance.clone(),
             options.interfaces.clone(),
             standing,
             (answered, heard),
-            shutdown.clone(),
+            stopping,
         )?;
 
         let (closing, closed) = watch::channel(false);
-        let mut reporters = spawn_reporters(&options, &handle, &answers, &closed);
+        let life = Arc::new(Life {
+            appliance: options.appliance.clone(),
+            boot: rand::random(),
+            seq: AtomicU64::new(0),
+            interval: options.report_interval,
+            board: handle.board.clone(),
+            told: watch::Sender::new(Told::default()),
+        });
+        let mut reporters = spawn_reporters(&options, &handle, &life, &answers, &closed);
+        let mut listening = JoinSet::new();
+        if let Some((azure, how)) = azure {
+            listening.spawn(notices::listen(azure, how, handle.board.clone(), life.told.subscribe()));
+        }
         let health =
             health.map(|(listener, options)| tokio::spawn(health::serve(listener, options, handle.clone())));
 
@@ -250,13 +290,17 @@ impl Agent {
             peers = Some(spawn_peers(peer_listeners, options, keeper, &handle, events));
         }
 
-        let stopped = wait_for_holder(&mut holder, shutdown).await;
+        let announce = farewell::announcer(handle.board.clone(), life.boot);
+        let standing = handle.watch();
+        let (grace, told) = (options.shutdown_grace, life.told.subscribe());
+        let free = farewell::until_free(asked, grace, announce, &standing, told);
+        let stopped = wait_for_holder(&mut holder, free, &stop).await;
         closing.send_replace(true);
         let last_words = async { while reporters.join_next().await.is_some() {} };
         if tokio::time::timeout(LAST_WORDS, last_words).await.is_err() {
             warn!("not every coordinator took the last report in time");
         }
-        drop(peers);
+        drop((peers, listening));
         if let Some(health) = health {
             health.abort();
         }
@@ -268,15 +312,10 @@ impl Agent {
 fn spawn_reporters(
     options: &Options,
     handle: &Handle,
+    life: &Arc<Life>,
     answers: &mpsc::Sender<Answer>,
     closing: &watch::Receiver<bool>,
 ) -> JoinSet<()> {
-    let life = Arc::new(Life {
-        appliance: options.appliance.clone(),
-        boot: rand::random(),
-        seq: AtomicU64::new(0),
-        interval: options.report_interval,
-    });
     let mut reporters = JoinSet::new();
     for coordinator in &options.coordinators {
         let reporter = Reporter {
@@ -366,21 +405,19 @@ fn spawn_holder(
 
 async fn wait_for_holder(
     holder: &mut oneshot::Receiver<io::Result<()>>,
-    mut shutdown: watch::Receiver<bool>,
+    free: impl Future<Output = ()>,
+    stop: &watch::Sender<bool>,
 ) -> Result<(), Error> {
-    let asked = async {
-        // An error means that the sender is gone, which also asks to stop.
-        let _ = shutdown.wait_for(|stop| *stop).await;
-    };
     let ended = tokio::select! {
         ended = &mut *holder => ended,
-        () = asked => match tokio::time::timeout(LAST_WORDS, holder).await {
-            Ok(ended) => ended,
-            Err(_) => {
+        () = free => {
+            stop.send_replace(true);
+            let Ok(ended) = tokio::time::timeout(LAST_WORDS, holder).await else {
                 warn!("the virtual addresses are not confirmed as removed; the kernel removes them within the lease");
                 return Ok(());
-            }
-        },
+            };
+            ended
+        }
     };
     match ended {
         Ok(Ok(())) => Ok(()),

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use coordinator_api::agent::{AgentReport, Instruction};
 use coordinator_core::ids::Token;
-use nva_agent::{Agent, Coordinator, Error, Handle};
+use nva_agent::{Agent, Coordinator, Error, Handle, Stop};
 use support::{FakeCoordinator, PATIENCE, eventually, options, vip};
 use tempfile::TempDir;
 use tokio::sync::watch;
@@ -20,7 +20,7 @@ const TTL: Duration = Duration::from_millis(1_500);
 struct Running {
     directory: TempDir,
     handle: Handle,
-    stop: watch::Sender<bool>,
+    stop: watch::Sender<Stop>,
     task: JoinHandle<Result<(), Error>>,
 }
 
@@ -34,7 +34,7 @@ impl Running {
         let options = options(directory.path(), coordinators.iter().map(to).collect());
         let agent = Agent::new(options).unwrap();
         let handle = agent.handle();
-        let (stop, stopped) = watch::channel(false);
+        let (stop, stopped) = watch::channel(Stop::No);
         Running { directory, handle, stop, task: tokio::spawn(agent.run(stopped)) }
     }
 
@@ -43,7 +43,7 @@ impl Running {
     }
 
     async fn stop(self) -> TempDir {
-        self.stop.send_replace(true);
+        self.stop.send_replace(Stop::Now);
         tokio::time::timeout(PATIENCE, self.task).await.unwrap().unwrap().unwrap();
         self.directory
     }
@@ -203,13 +203,13 @@ async fn a_reply_from_another_node_is_not_taken() {
     let directory = tempfile::tempdir().unwrap();
     let agent = Agent::new(options(directory.path(), vec![coordinator])).unwrap();
     let handle = agent.handle();
-    let (stop, stopped) = watch::channel(false);
+    let (stop, stopped) = watch::channel(Stop::No);
     let task = tokio::spawn(agent.run(stopped));
     eventually("noticed", || {
         handle.coordinators().values().any(|c| c.error.as_ref().is_some_and(|e| e.contains("node 1 answers")))
     })
     .await;
     assert_eq!(handle.standing().holding, None);
-    stop.send_replace(true);
+    stop.send_replace(Stop::Now);
     tokio::time::timeout(PATIENCE, task).await.unwrap().unwrap().unwrap();
 }

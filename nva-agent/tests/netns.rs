@@ -14,7 +14,7 @@ use coordinator_api::agent::Instruction;
 use coordinator_core::ids::{NodeId, Token};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use nva_agent::{Agent, Coordinator};
+use nva_agent::{Agent, Coordinator, Stop};
 use support::{FakeCoordinator, eventually, options, vip};
 use tokio::sync::watch;
 
@@ -199,11 +199,11 @@ fn agent() {
     runtime.block_on(async {
         let coordinator = Coordinator { node: NodeId(1), base_url: url };
         let agent = Agent::new(options(state.as_ref(), vec![coordinator])).unwrap();
-        let (stop, stopped) = watch::channel(false);
+        let (stop, stopped) = watch::channel(Stop::No);
         let mut term = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()).unwrap();
         tokio::spawn(async move {
             term.recv().await;
-            stop.send_replace(true);
+            stop.send_replace(Stop::Now);
             std::future::pending::<()>().await;
         });
         agent.run(stopped).await.unwrap();

@@ -1,5 +1,6 @@
 //! How single values are written, and the rule that each kind keeps.
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -8,6 +9,7 @@ use coordinator_core::ids::{
     AdapterName, ApplianceName, BindingName, GroupName, HookName, NodeId, ProbeName,
 };
 use coordinator_core::model::{Fencing, QuorumLoss, Trigger, Trust};
+use coordinator_core::notice::NoticeKind;
 use ipnet::IpNet;
 use toml::de::DeValue;
 
@@ -128,6 +130,15 @@ impl Value for Vec<String> {
     const RULE: &'static str = "must be a list of strings that are not empty";
     fn read(value: &DeValue<'_>) -> Option<Self> {
         value.as_array()?.iter().map(|v| String::read(v.get_ref())).collect()
+    }
+}
+
+impl Value for BTreeSet<NoticeKind> {
+    const RULE: &'static str = "must be a list of \"reboot\", \"redeploy\", \"freeze\", \"preempt\", \
+                                \"terminate\" and \"shutdown\", or some of them";
+    fn read(value: &DeValue<'_>) -> Option<Self> {
+        let kind = |word: &str| NoticeKind::ALL.into_iter().find(|kind| kind.word() == word);
+        value.as_array()?.iter().map(|v| kind(v.get_ref().as_str()?)).collect()
     }
 }
 

@@ -115,6 +115,8 @@ fn policy(t: &mut Table<'_>) -> Policy {
         quorum_loss: t.or("quorum_loss", default.quorum_loss),
         fencing: t.or("fencing", default.fencing),
         path_decides: t.or("path_decides", default.path_decides),
+        drain: t.or("drain", default.drain),
+        drain_ahead: t.or("drain_ahead", default.drain_ahead),
     }
 }
 

@@ -11,6 +11,7 @@ use std::time::Duration;
 use coordinator_core::ids::{ApplianceName, BindingName, GroupName, NodeId, Token};
 use coordinator_core::lease::Held;
 use coordinator_core::model::GateSpec;
+pub use coordinator_core::notice::{Notice, NoticeKind, NoticeSource, SourceReport, SourceState};
 use serde::{Deserialize, Serialize};
 
 /// Where reports are posted, on a coordinator's cluster listener, as JSON.
@@ -79,6 +80,10 @@ pub struct AgentReport {
     pub via: Option<ApplianceName>,
     /// What the agent finds on its paths to its peers; at most [`MAX_PATHS`].
     pub peers: Vec<PeerPath>,
+    /// What is announced to happen to this appliance: one entry for each source that the agent is
+    /// to listen to, itself included. Of a source without an entry nothing stands.
+    #[serde(default)]
+    pub notices: Vec<SourceReport>,
 }
 
 /// Most paths in a report: two to each other appliance of the largest group.
@@ -116,6 +121,26 @@ pub struct AgentReply {
     pub instruction: Instruction,
     /// What the appliance is a part of, from the log of the node that answers.
     pub group: Option<AgentGroup>,
+    /// To an agent that announces something: whether the group leaves its appliance. Only the leader
+    /// says.
+    #[serde(default)]
+    pub handover: Option<Handover>,
+}
+
+/// Whether the group leaves an appliance for what its agent announces. An agent that announces a
+/// [`NoticeKind::Shutdown`] waits for it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Handover {
+    /// The group may still leave this appliance, or is leaving it: go on as long as you can.
+    Pending,
+    /// The group has left it, or was never there: nothing points at this appliance.
+    Done,
+    /// The group does not leave it: nothing is gained by waiting.
+    Refused {
+        /// Why not, in words.
+        why: String,
+    },
 }
 
 /// What the leader tells an agent.

@@ -9,6 +9,7 @@
 mod fencing;
 mod groups;
 mod modes;
+mod notices;
 mod operations;
 mod paths;
 mod progress;
@@ -64,6 +65,10 @@ pub fn apply(state: &mut State, index: u64, command: &Command) -> Result<Vec<Eve
         }
         CommandBody::RecordHeartbeat { group, path, up } => {
             paths::heartbeat(group_mut(state, group)?, log_ref, path, *up)
+        }
+        CommandBody::RecordNotices { group, appliance, source, notices, unknown } => {
+            let group = group_mut(state, group)?;
+            notices::record(group, log_ref, appliance, *source, notices, unknown.as_deref())
         }
         CommandBody::RecordHold { group, hold } => {
             records::hold(group_mut(state, group)?, log_ref, hold.as_ref())

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 mod last_resort;
 
 use crate::ids::ApplianceName;
+use crate::notice::MAX_NOTICES;
 use crate::observe::Verdict;
 use crate::state::{Ending, Group, KEPT_OPERATIONS, KEPT_WITHDRAWN, State};
 use crate::validate;
@@ -109,6 +110,14 @@ fn members(group: &Group, say: &mut impl FnMut(String)) {
             say(format!("no address of {} for {} has the number {}", path.to, path.from, path.path));
         }
     }
+    for (name, known) in &group.appliances {
+        for (source, announced) in &known.announced {
+            let ids = announced.notices.iter().all(|(id, notice)| *id == notice.id);
+            if !ids || announced.notices.len() > MAX_NOTICES {
+                say(format!("what {source} announces for {name} is not as it may be recorded"));
+            }
+        }
+    }
     for binding in group.drift.keys() {
         if group.spec.binding(binding).is_none() {
             say(format!("drift of {binding}, which is not declared"));
@@ -187,6 +196,8 @@ fn times(state: &State, group: &Group, say: &mut impl FnMut(String)) {
     let seen = group.appliances.values().map(|a| a.since);
     let seen = seen.chain(group.automatic_moves.iter().copied()).chain(group.moved_at);
     let seen = seen.chain(group.operation.as_ref().map(|o| o.started));
+    let announced = group.appliances.values().flat_map(|a| a.announced.values());
+    let seen = seen.chain(announced.map(|announced| announced.changed));
     let seen = seen.chain([group.path.since]).chain(group.heartbeats_down.values().copied());
     for at in seen.filter(|at| *at > state.time) {
         say(format!("time {} lies after the state's own, {}", at.0, state.time.0));

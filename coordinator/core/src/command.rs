@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::ids::{ApplianceName, BindingName, GroupName, NodeId, OperationId, Token};
 use crate::model::{GroupSpec, Trigger};
+use crate::notice::{Notice, NoticeSource};
 use crate::observe::{Evidence, Verdict};
 use crate::reason::Reason;
 use crate::state::{HeartbeatPath, Traffic};
@@ -183,6 +184,20 @@ pub enum CommandBody {
         /// Whether the agent at its end answers.
         up: bool,
     },
+    /// Records everything that a source announces for an appliance, in place of what it announced
+    /// before.
+    RecordNotices {
+        /// The group.
+        group: GroupName,
+        /// The appliance.
+        appliance: ApplianceName,
+        /// Who announces.
+        source: NoticeSource,
+        /// At most [`MAX_NOTICES`](crate::notice::MAX_NOTICES) count.
+        notices: Vec<Notice>,
+        /// Why the source is not heard, if it is not: there may be others.
+        unknown: Option<String>,
+    },
 }
 
 /// See [`CommandBody::StartOperation`].
@@ -215,7 +230,8 @@ pub enum OperationKind {
     Activation,
     /// Unplanned: the active is dead.
     Failover,
-    /// Planned: both are healthy.
+    /// Planned: both are healthy. On an operator's word, or because something is announced to happen
+    /// to the active.
     Switchover,
     /// On an operator's word, over failing checks.
     ForcedSwitchover,

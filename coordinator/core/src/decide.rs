@@ -18,6 +18,7 @@ use crate::{
 };
 
 mod activation;
+mod drain;
 mod failback;
 mod failover;
 mod operation;

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::command::{Actor, CallRecord, OperationKind, ReleaseProof};
 use crate::ids::{ApplianceName, BindingName, GroupName, OperationId, Token};
 use crate::model::Trigger;
+use crate::notice::{Notice, NoticeSource};
 use crate::observe::{Evidence, Verdict};
 use crate::reason::{Reason, Span};
 use crate::state::{HeartbeatPath, Traffic};
@@ -245,6 +246,34 @@ pub enum EventBody {
         #[serde(rename = "was_down_ms", with = "millis")]
         was_down: Duration,
     },
+    /// Something is announced to happen to an appliance, or what was announced has changed.
+    NoticeGiven {
+        /// Who says so.
+        source: NoticeSource,
+        /// What.
+        notice: Notice,
+        /// Whether it was not announced before.
+        new: bool,
+    },
+    /// What was announced has happened, or will not.
+    NoticeEnded {
+        /// Who had said so.
+        source: NoticeSource,
+        /// What.
+        notice: Notice,
+    },
+    /// It is not known what is announced for an appliance.
+    NoticesUnknown {
+        /// Who is not heard.
+        source: NoticeSource,
+        /// Why.
+        why: String,
+    },
+    /// It is known again.
+    NoticesKnown {
+        /// Who is heard.
+        source: NoticeSource,
+    },
 }
 
 impl EventBody {
@@ -279,6 +308,10 @@ impl EventBody {
             EventBody::TrafficSettled { traffic: Traffic::NotRestored, .. } => "traffic-not-restored",
             EventBody::HeartbeatChanged { up: true, .. } => "heartbeat-path-up",
             EventBody::HeartbeatChanged { up: false, .. } => "heartbeat-path-down",
+            EventBody::NoticeGiven { .. } => "notice-given",
+            EventBody::NoticeEnded { .. } => "notice-ended",
+            EventBody::NoticesUnknown { .. } => "notices-unknown",
+            EventBody::NoticesKnown { .. } => "notices-known",
         }
     }
 }
@@ -407,8 +440,37 @@ impl fmt::Display for Event {
                 path.word(),
                 Span::from(*was_down)
             ),
+            EventBody::NoticeGiven { source, notice, .. } => {
+                announced(f, self.at, appliance, *source, notice)
+            }
+            EventBody::NoticeEnded { source, notice } => {
+                write!(f, "{appliance} is no longer under notice of a {} by {source}", notice.kind)
+            }
+            EventBody::NoticesUnknown { source, why } => {
+                write!(f, "it is not known what {source} announces for {appliance}: {why}")
+            }
+            EventBody::NoticesKnown { source } => {
+                write!(f, "it is known again what {source} announces for {appliance}")
+            }
         }
     }
+}
+
+/// A notice as it was given at `at`.
+fn announced(
+    f: &mut fmt::Formatter<'_>,
+    at: WallTime,
+    appliance: &str,
+    source: NoticeSource,
+    notice: &Notice,
+) -> fmt::Result {
+    write!(f, "{appliance} is under notice of a {} by {source}", notice.kind)?;
+    match notice.not_before {
+        _ if notice.started => f.write_str(", which has begun")?,
+        Some(begins) if begins > at => write!(f, ", in {} at the earliest", Span::from(begins.since(at)))?,
+        _ => f.write_str(", at any moment")?,
+    }
+    if notice.about.is_empty() { Ok(()) } else { write!(f, " ({})", notice.about) }
 }
 
 /// The first vantage that agrees says enough; the rest is in the event.

@@ -19,6 +19,7 @@ pub mod heartbeats;
 pub mod ids;
 pub mod lease;
 pub mod model;
+pub mod notice;
 pub mod observe;
 pub mod reason;
 pub mod release;

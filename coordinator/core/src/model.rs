@@ -3,7 +3,7 @@
 //! These structs travel in the replicated log and in the JSON of the API, so a field added here
 //! is a change of both formats (docs/adr, "codec").
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
@@ -18,6 +18,7 @@ pub use gate::{GateProtocol, GateSpec};
 pub use probe::{ProbeKind, ProbeSpec, Trust};
 
 use crate::ids::{AdapterName, ApplianceName, BindingName, GroupName};
+use crate::notice::NoticeKind;
 use crate::time::millis;
 
 /// One active appliance and its standbys, and the bindings they share.
@@ -173,6 +174,23 @@ pub struct Policy {
     /// active being down. Default false: it is an event and nothing more.
     #[serde(default)]
     pub path_decides: bool,
+    /// What is a reason to leave an active appliance when it is announced. Default: all but
+    /// `freeze`, which is over in seconds.
+    #[serde(default = "drain")]
+    pub drain: BTreeSet<NoticeKind>,
+    /// How long ahead of what is announced the group leaves; a notice that comes later than that
+    /// has it leave at once. 1 s to 30 days, default 1 h: clouds that give minutes are left at
+    /// once, and of those that give weeks the machine is used until its last hour.
+    #[serde(default = "drain_ahead", rename = "drain_ahead_ms", with = "millis")]
+    pub drain_ahead: Duration,
+}
+
+fn drain() -> BTreeSet<NoticeKind> {
+    NoticeKind::ALL.into_iter().filter(|kind| *kind != NoticeKind::Freeze).collect()
+}
+
+fn drain_ahead() -> Duration {
+    Duration::from_secs(3600)
 }
 
 impl Default for Policy {
@@ -189,6 +207,8 @@ impl Default for Policy {
             quorum_loss: QuorumLoss::Drop,
             fencing: Fencing::Never,
             path_decides: false,
+            drain: drain(),
+            drain_ahead: drain_ahead(),
         }
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{ApplianceName, GroupName, OperationId};
+use crate::notice::{NoticeKind, NoticeSource};
 
 /// One reason. `Display` gives the sentence that an operator reads.
 ///
@@ -234,6 +235,38 @@ pub enum Reason {
         /// The preferred appliance.
         appliance: ApplianceName,
     },
+    /// Something is announced to happen to the active appliance.
+    Announced {
+        /// Which appliance.
+        appliance: ApplianceName,
+        /// What.
+        kind: NoticeKind,
+        /// Who says so.
+        source: NoticeSource,
+    },
+    /// The active appliance is left ahead of what is announced, and not yet.
+    DrainsLater {
+        /// Which appliance.
+        appliance: ApplianceName,
+        /// Until it is.
+        remaining_ms: u64,
+    },
+    /// The active appliance is not left in spite of what is announced.
+    StaysAnnounced {
+        /// Which appliance.
+        appliance: ApplianceName,
+        /// What is announced.
+        kind: NoticeKind,
+    },
+    /// Something is announced to happen to a standby.
+    StandbyAnnounced {
+        /// Which standby.
+        appliance: ApplianceName,
+        /// What.
+        kind: NoticeKind,
+        /// Who says so.
+        source: NoticeSource,
+    },
 }
 
 impl fmt::Display for Reason {
@@ -360,6 +393,18 @@ impl fmt::Display for Reason {
                 f,
                 "the group left {appliance} because the path through it failed: only an operator returns it"
             ),
+            Reason::Announced { appliance, kind, source } => {
+                write!(f, "the active {appliance} is under notice of a {kind} by {source}")
+            }
+            Reason::DrainsLater { appliance, remaining_ms } => {
+                write!(f, "{appliance} is left in {}, ahead of that", Span(*remaining_ms))
+            }
+            Reason::StaysAnnounced { appliance, kind } => {
+                write!(f, "{appliance} stays active in spite of the {kind} that is announced")
+            }
+            Reason::StandbyAnnounced { appliance, kind, source } => {
+                write!(f, "the standby {appliance} is under notice of a {kind} by {source}")
+            }
         }
     }
 }

@@ -9,15 +9,17 @@ use serde::{Deserialize, Serialize};
 use crate::command::{Actor, OperationKind, ReleaseProof};
 use crate::ids::{ApplianceName, BindingName, GroupName, OperationId, Token};
 use crate::model::{ApplianceSpec, GroupSpec, Trigger};
+use crate::notice::NoticeSource;
 use crate::observe::{Evidence, Verdict};
 use crate::reason::Reason;
 use crate::time::{WallTime, millis};
 
 mod fence;
-
-pub use fence::Fence;
+mod notice;
 mod path;
 
+pub use fence::Fence;
+pub use notice::Announced;
 pub use path::{HeartbeatPath, Path, Traffic};
 
 /// Ended operations kept per group; the history keeps their events for longer.
@@ -196,12 +198,15 @@ pub struct Appliance {
     /// The group moved away from it because the path through it failed, and it has not been seen
     /// to carry traffic since: the group does not return to it by itself.
     pub path_failed: bool,
+    /// What is announced to happen to it, by who announces it.
+    pub announced: BTreeMap<NoticeSource, Announced>,
 }
 
 impl Appliance {
     /// An appliance of which nothing is known yet.
     pub fn unknown(since: WallTime) -> Appliance {
-        Appliance { verdict: Verdict::Unknown, since, maintenance: None, path_failed: false }
+        let announced = BTreeMap::new();
+        Appliance { verdict: Verdict::Unknown, since, maintenance: None, path_failed: false, announced }
     }
 }
 

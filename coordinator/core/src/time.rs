@@ -24,6 +24,11 @@ impl WallTime {
     pub fn plus(self, by: Duration) -> WallTime {
         WallTime(self.0.saturating_add(u64::try_from(by.as_millis()).unwrap_or(u64::MAX)))
     }
+
+    /// This time minus `by`, or 1970.
+    pub fn minus(self, by: Duration) -> WallTime {
+        WallTime(self.0.saturating_sub(u64::try_from(by.as_millis()).unwrap_or(u64::MAX)))
+    }
 }
 
 /// Monotonic time on one machine: elapsed time since an origin that the caller chose once.

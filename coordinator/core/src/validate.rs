@@ -37,6 +37,8 @@ pub const MAX_PEER_ADDRESSES: usize = 2;
 pub const LEASE_TTL: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(60));
 /// The shortest and the longest probe interval and timeout.
 pub const PROBE_TIME: (Duration, Duration) = (Duration::from_millis(1), Duration::from_secs(600));
+/// The shortest and the longest time ahead of what is announced.
+pub const DRAIN_AHEAD: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30 * 86_400));
 /// The largest clock drift, in parts per million: half as fast again.
 pub const MAX_DRIFT_PPM: u32 = 500_000;
 
@@ -163,6 +165,7 @@ fn policy(faults: &mut Faults, spec: &GroupSpec) {
     ] {
         faults.check(!value.is_zero(), path, Span::from(value), "must be more than 0");
     }
+    faults.within("policy.drain_ahead", policy.drain_ahead, DRAIN_AHEAD);
     faults.within("lease.ttl", spec.lease.ttl, LEASE_TTL);
     let drift = spec.lease.drift_ppm;
     faults.check(

@@ -21,13 +21,14 @@ use coordinator_core::decide::{Observations, decide};
 use coordinator_core::ids::{ApplianceName, NodeId, OperationId, Token};
 use coordinator_core::lease::{Answer, LeaseTable};
 use coordinator_core::model::{Fencing, GroupSpec, QuorumLoss, Trigger};
+use coordinator_core::notice::{Notice, NoticeKind, NoticeSource};
 use coordinator_core::observe::{PathSight, Sight, VantageReport, Verdict};
 use coordinator_core::reason::Reason;
 use coordinator_core::state::{HeartbeatPath, State, Traffic};
-use coordinator_core::time::{Mono, Now};
+use coordinator_core::time::{Mono, Now, WallTime};
 use proptest::prelude::*;
 
-use common::{Log, appliance, binding, group, group_name, tcp, with_fences, with_peers};
+use common::{EPOCH, Log, appliance, binding, group, group_name, tcp, with_fences, with_peers};
 
 const APPLIANCES: [&str; 4] = ["fw-a", "fw-b", "fw-c", "fw-z"];
 const BINDINGS: [&str; 4] = ["vip", "public-ip", "route", "other"];
@@ -71,7 +72,7 @@ proptest! {
         spec.policy.flap_window = Duration::from_secs(60);
         log.by_operator(CommandBody::PutGroup(spec)).expect("a sound group");
         let mut observations = Observations { vantages: (1..=3).map(NodeId).collect(), ..Observations::default() };
-        for Round { step_ms, vantage, verdicts, path, finish } in rounds {
+        for Round { step_ms, vantage, verdicts, path, finish, notices } in rounds {
             log.at += Duration::from_millis(step_ms);
             let sight = |(name, verdict): (&&str, &Verdict)| Sight {
                 appliance: appliance(name), verdict: *verdict, detail: String::new(),
@@ -84,6 +85,10 @@ proptest! {
                 detail: String::new(),
             });
             let sights = APPLIANCES.iter().zip(&verdicts).map(sight);
+            if let Some(body) = notices {
+                // The appliance may be one that is not declared.
+                let _ = log.by_coordinator(body);
+            }
             let report = VantageReport::new(Mono(log.at), sights).with_paths(path);
             observations.reports.insert(NodeId(vantage), report);
             if finish && let Some(running) = log.state.groups[&group_name("dmz")].operation.clone() {
@@ -141,6 +146,7 @@ struct Round {
     verdicts: Vec<Verdict>,
     path: Verdict,
     finish: bool,
+    notices: Option<CommandBody>,
 }
 
 fn any_move() -> impl Strategy<Value = Move> {
@@ -153,8 +159,16 @@ fn any_move() -> impl Strategy<Value = Move> {
 }
 
 fn any_round() -> impl Strategy<Value = Round> {
-    (0u64..4_000, 1u64..=3, prop::collection::vec(any_verdict(), 3), any_verdict(), any::<bool>()).prop_map(
-        |(step_ms, vantage, verdicts, path, finish)| Round { step_ms, vantage, verdicts, path, finish },
+    let seen = (0u64..4_000, 1u64..=3, prop::collection::vec(any_verdict(), 3), any_verdict(), any::<bool>());
+    (seen, prop::option::weighted(0.3, any_notices())).prop_map(
+        |((step_ms, vantage, verdicts, path, finish), notices)| Round {
+            step_ms,
+            vantage,
+            verdicts,
+            path,
+            finish,
+            notices,
+        },
     )
 }
 
@@ -226,10 +240,32 @@ fn any_body() -> impl Strategy<Value = CommandBody> {
             }
         });
     prop_oneof![
-        3 => path, 2 => traffic, 2 => heartbeat,
+        3 => path, 2 => traffic, 2 => heartbeat, 4 => any_notices(),
         6 => start, 6 => record, 4 => release, 6 => verdict, 3 => any_declaration(), 3 => any_setting(),
         4 => any_last_resort(),
     ]
+}
+
+/// What a source announces for an appliance, rubbish included.
+fn any_notices() -> impl Strategy<Value = CommandBody> {
+    let source = prop::sample::select(&NoticeSource::ALL[..]);
+    let notices = prop::collection::vec(any_notice(), 0..12);
+    let unknown = prop::option::of(Just("x".repeat(1_000)));
+    (any_appliance(), source, notices, unknown).prop_map(|(appliance, source, notices, unknown)| {
+        CommandBody::RecordNotices { group: group_name("dmz"), appliance, source, notices, unknown }
+    })
+}
+
+fn any_notice() -> impl Strategy<Value = Notice> {
+    let kind = prop::sample::select(&NoticeKind::ALL[..]);
+    let not_before = prop::option::of(prop_oneof![Just(0u64), Just(u64::MAX), EPOCH.0..EPOCH.0 + 600_000]);
+    let lasts = prop::option::of(prop_oneof![Just(0u32), Just(u32::MAX), 1u32..300]);
+    (0usize..80, kind, not_before, any::<bool>(), lasts).prop_map(
+        |(id, kind, not_before, started, lasts_secs)| {
+            let not_before = not_before.map(WallTime);
+            Notice { id: "i".repeat(id), kind, not_before, started, lasts_secs, about: "x".repeat(400) }
+        },
+    )
 }
 
 /// What failsafe and fencing add.

@@ -18,6 +18,8 @@ mod gates;
 mod lease;
 #[path = "rules/majority.rs"]
 mod majority;
+#[path = "rules/notices.rs"]
+mod notices;
 #[path = "rules/operations.rs"]
 mod operations;
 #[path = "rules/paths.rs"]

@@ -224,6 +224,37 @@ fw-b       fw-a  management  -      -         -
 }
 
 #[test]
+fn a_group_shows_what_is_announced() {
+    let spec = serde_json::to_value(spec()).unwrap();
+    let notice = |kind: &str, not_before: Option<&str>, started: bool, about: &str| {
+        json!({"source": "azure", "id": kind, "kind": kind, "not_before": not_before, "started": started,
+               "lasts_secs": null, "about": about, "drains": kind != "freeze"})
+    };
+    let status: GroupStatus = serde_json::from_value(json!({
+        "name": "dmz", "active": "fw-b", "token": 7, "mode": "automatic", "frozen": null, "hold": null,
+        "operation": null, "up": 2, "appliances": 2, "drifting": 0, "revision": 1, "why": [], "moved_at": null,
+        "members": [{
+            "name": "fw-a", "address": "10.0.1.4", "role": "standby", "verdict": "up", "agent": null,
+            "since": "2026-03-01T12:00:00.250Z", "maintenance": null, "vantages": [],
+            "notices": [
+                notice("reboot", Some("2026-03-01T12:15:00.000Z"), false, "host update"),
+                notice("freeze", None, true, ""),
+            ],
+            "notices_unknown": [{"source": "azure", "why": "status 500"}],
+        }],
+        "bindings": [], "running": null, "spec": spec,
+    }))
+    .unwrap();
+    let text = render::group(&status, PLAIN());
+    let expected = "
+fw-a is under notice of a reboot by Azure: not before 2026-03-01 12:15:00.000Z (host update)
+fw-a is under notice of a freeze by Azure: it has begun
+what Azure announces for fw-a is not known: status 500
+";
+    assert!(text.contains(expected), "{text}");
+}
+
+#[test]
 fn without_a_leader_the_status_says_so_and_whose_word_it_is() {
     let status = ClusterStatus { leader: None, quorum_ok: false, ..cluster() };
     let text = render::cluster(&status, PLAIN());

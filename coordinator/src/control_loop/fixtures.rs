@@ -59,5 +59,6 @@ pub(crate) fn report(appliance: &str, highest: u64, holding: Option<u64>) -> Age
         revision: 0,
         via: None,
         peers: Vec::new(),
+        notices: Vec::new(),
     }
 }

@@ -13,6 +13,7 @@ use coordinator_core::decide::decide;
 use coordinator_core::heartbeats;
 use coordinator_core::lease::LeaseTable;
 use coordinator_core::model::GroupSpec;
+use coordinator_core::notice;
 use coordinator_core::release;
 use coordinator_core::time::{Mono, WallTime};
 use tokio::sync::watch;
@@ -156,18 +157,19 @@ async fn round(shared: &Shared, proposer: &Proposer, acting: &mut Acting, fencin
         decision = decide(&state, &shared.observations(), shared.clock.now());
     }
     let actions = pending_actions(&state);
-    let (due, ways, latest) = {
+    let (due, told, latest) = {
         let mut inner = shared.lock();
         inner.reasons = decision.reasons;
         let Some(leading) = &inner.leading else { return shared.clock.instant(now.mono) + AFTER_FAILURE };
         let due = release::due(&state, &actions, &leading.table, &inner.holdings(), now.mono);
         let latest = earliest([decision.next_wakeup, due.next_wakeup], now.mono.plus(AT_LEAST_EVERY));
         let ways = heartbeats::due(&state, &inner.heard(), now);
-        (due, ways, latest)
+        let told: Vec<_> = notice::due(&state, &inner.listed(), now).into_iter().chain(ways).collect();
+        (due, told, latest)
     };
     acting.reconcile(&actions);
     fencing.reconcile(&actions);
-    for body in due.propose.into_iter().chain(decision.propose).chain(ways) {
+    for body in due.propose.into_iter().chain(decision.propose).chain(told) {
         if let Err(ProposeFailed::NotCommitted(error)) = proposer.propose(body).await {
             warn!(%error, "a decision could not be committed");
             return shared.clock.instant(now.mono) + AFTER_FAILURE;

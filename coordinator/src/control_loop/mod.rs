@@ -10,6 +10,7 @@ mod fence;
 #[cfg(test)]
 pub(crate) mod fixtures;
 mod handle;
+mod handover;
 mod hook;
 mod leader;
 mod probe;

@@ -15,6 +15,7 @@ use coordinator_core::heartbeats::Heard;
 use coordinator_core::ids::{ApplianceName, GroupName, NodeId, ProbeName, Token};
 use coordinator_core::lease::{Answer, LeaseTable};
 use coordinator_core::model::{BindingKind, QuorumLoss};
+use coordinator_core::notice::Listed;
 use coordinator_core::observe::{Outcome, VantageReport, Watch, made_at};
 use coordinator_core::reason::Reason;
 use coordinator_core::release::Holding;
@@ -24,6 +25,7 @@ use tokio::sync::Notify;
 
 use super::clock::{Clock, wall_now};
 use super::handle::{AgentSeen, Overview, Reading, Since, VantageReply, VantageUpdate};
+use super::handover::handover;
 use super::probe::Sample;
 use crate::raft::Replica;
 
@@ -168,6 +170,8 @@ impl Shared {
         let state = self.replica.state();
         let group = state.group_of(&report.appliance);
         let instruction = instruct(table, group, &report.appliance, now, quorum);
+        let leads = instruction != Instruction::NotLeader;
+        let handover = leads.then(|| handover(group, &report, &inner.reasons)).flatten();
         let changed = inner.take_report(report.clone(), now, group.is_some());
         drop(inner);
         if changed {
@@ -178,6 +182,7 @@ impl Shared {
             leader,
             instruction,
             group: group.map(|group| assignment(group, &report.appliance)),
+            handover,
         }
     }
 
@@ -259,6 +264,12 @@ impl Inner {
         known.map(|(name, seen)| (name.clone(), heard(seen))).collect()
     }
 
+    /// What each agent's newest report says of notices.
+    pub(crate) fn listed(&self) -> BTreeMap<ApplianceName, Listed> {
+        let listed = |seen: &AgentSeen| Listed { at: seen.received, sources: seen.report.notices.clone() };
+        self.agents.iter().map(|(name, seen)| (name.clone(), listed(seen))).collect()
+    }
+
     /// Keeps the newest report of each declared appliance's agent. Returns whether anything that
     /// a decision may follow from has changed.
     fn take_report(&mut self, report: AgentReport, now: Mono, declared: bool) -> bool {
@@ -274,7 +285,8 @@ impl Inner {
             let ways = |r: &AgentReport| -> Vec<_> {
                 r.peers.iter().map(|p| (p.appliance.clone(), p.path, p.up)).collect()
             };
-            told(old) != told(&report) || old.faults != report.faults || ways(old) != ways(&report)
+            let lists = |r: &AgentReport| (r.faults.clone(), r.notices.clone());
+            told(old) != told(&report) || lists(old) != lists(&report) || ways(old) != ways(&report)
         });
         let same =
             |seen: &&AgentSeen| (seen.report.boot, seen.report.revision) == (report.boot, report.revision);

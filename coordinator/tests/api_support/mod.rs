@@ -240,7 +240,13 @@ impl Backend for Handle {
 
     fn agent_report(&self, report: AgentReport) -> AgentReply {
         self.0.reports.lock().unwrap().push(report);
-        AgentReply { node: self.0.id, leader: None, instruction: Instruction::NotLeader, group: None }
+        AgentReply {
+            node: self.0.id,
+            leader: None,
+            instruction: Instruction::NotLeader,
+            group: None,
+            handover: None,
+        }
     }
 
     fn vantage_update(&self, update: VantageUpdate) -> VantageReply {

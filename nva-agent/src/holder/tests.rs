@@ -141,7 +141,13 @@ impl Bench {
             drift_ppm: 0,
             peers: vec![Peer { appliance: peer(), addresses: Vec::new() }],
         };
-        let reply = AgentReply { node: NodeId(1), leader: Some(NodeId(1)), instruction, group: Some(group) };
+        let reply = AgentReply {
+            node: NodeId(1),
+            leader: Some(NodeId(1)),
+            instruction,
+            group: Some(group),
+            handover: None,
+        };
         self.answers.send(Answer { sent_at: clock::now(), reply }).await.unwrap();
     }
 

@@ -13,7 +13,7 @@ use axum::extract::State;
 use axum::routing::post;
 use axum::{Json, Router};
 use coordinator_api::agent::{
-    AgentGroup, AgentReply, AgentReport, GateAssignment, Instruction, REPORT_PATH, VipAssignment,
+    AgentGroup, AgentReply, AgentReport, GateAssignment, Handover, Instruction, REPORT_PATH, VipAssignment,
 };
 use coordinator_core::ids::{ApplianceName, BindingName, GroupName, NodeId, Token};
 use coordinator_core::model::GateSpec;
@@ -30,6 +30,7 @@ struct Script {
     leader: Option<NodeId>,
     group: Option<AgentGroup>,
     reports: Vec<(Instant, AgentReport)>,
+    handover: Option<Handover>,
 }
 
 /// Answers every report with what the test says, and remembers the reports.
@@ -52,9 +53,9 @@ type Shared = (NodeId, Arc<Mutex<Script>>);
 async fn report(State((node, script)): State<Shared>, Json(report): Json<AgentReport>) -> Json<AgentReply> {
     let mut script = script.lock().unwrap();
     script.reports.push((Instant::now(), report));
-    let Script { instruction, leader, group, .. } = &*script;
+    let Script { instruction, leader, group, handover, .. } = &*script;
     let instruction = instruction.unwrap_or(Instruction::NotLeader);
-    Json(AgentReply { node, leader: *leader, instruction, group: group.clone() })
+    Json(AgentReply { node, leader: *leader, instruction, group: group.clone(), handover: handover.clone() })
 }
 
 fn routes(node: NodeId, script: &Arc<Mutex<Script>>) -> Router {
@@ -138,6 +139,11 @@ impl FakeCoordinator {
         self.script.lock().unwrap().group = Some(group.clone());
     }
 
+    /// From now on it answers this to those that announce something.
+    pub(crate) fn hands_over(&self, handover: Handover) {
+        self.script.lock().unwrap().handover = Some(handover);
+    }
+
     /// When the newest report came, and what it said.
     pub(crate) fn newest(&self) -> Option<(Instant, AgentReport)> {
         self.script.lock().unwrap().reports.last().cloned()
@@ -182,6 +188,8 @@ pub(crate) fn options(state_dir: &std::path::Path, coordinators: Vec<Coordinator
         report_interval: DEFAULT_INTERVAL,
         health: None,
         peers: None,
+        shutdown_grace: PATIENCE,
+        notices: Default::default(),
     }
 }
 

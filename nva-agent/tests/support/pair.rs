@@ -10,7 +10,7 @@ use std::time::Duration;
 use coordinator_api::agent::{AgentGroup, Instruction, Peer};
 use coordinator_api::tls::{ClientOptions, TlsMaterial, node_url};
 use coordinator_core::ids::{ApplianceName, GroupName, NodeId, Token};
-use nva_agent::{Agent, Coordinator, Error, Handle, Options, PeerOptions};
+use nva_agent::{Agent, Coordinator, Error, Handle, Options, PeerOptions, Stop};
 use tempfile::TempDir;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -38,7 +38,7 @@ pub(crate) struct Member {
     pub(crate) coordinator: FakeCoordinator,
     pub(crate) directory: TempDir,
     pub(crate) handle: Handle,
-    stop: watch::Sender<bool>,
+    stop: watch::Sender<Stop>,
     task: JoinHandle<Result<(), Error>>,
 }
 
@@ -92,7 +92,7 @@ impl Member {
         };
         let agent = Agent::new(options).unwrap();
         let handle = agent.handle();
-        let (stop, stopped) = watch::channel(false);
+        let (stop, stopped) = watch::channel(Stop::No);
         let task = tokio::spawn(agent.run(stopped));
         let name = ApplianceName::new(name).unwrap();
         Member { name, tls, coordinator, directory, handle, stop, task }
@@ -134,7 +134,7 @@ impl Member {
     }
 
     pub(crate) async fn stop(self) -> FakeCoordinator {
-        self.stop.send_replace(true);
+        self.stop.send_replace(Stop::Now);
         tokio::time::timeout(PATIENCE, self.task).await.unwrap().unwrap().unwrap();
         self.coordinator
     }

@@ -109,6 +109,14 @@ impl Cluster {
         self.agents.remove(appliance).with_context(|| format!("no agent on {appliance}"))?.kill()
     }
 
+    /// Takes an agent's process out of the cluster's hands: it ends with what is returned.
+    ///
+    /// # Errors
+    /// When it is not running.
+    pub fn take_agent(&mut self, appliance: &str) -> Result<Process> {
+        self.agents.remove(appliance).with_context(|| format!("no agent on {appliance}"))
+    }
+
     /// The agent's process, for signals.
     ///
     /// # Errors

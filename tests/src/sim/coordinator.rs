@@ -50,7 +50,7 @@ pub(crate) enum Then {
     /// The gate before a cloud write.
     Write { task: u64, ask: AskId },
     /// An operator's request.
-    Admit(Wish),
+    Admit(Box<Wish>),
 }
 
 /// A term in which this node leads.

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use coordinator_core::ids::{ApplianceName, BindingName, GroupName, NodeId, OperationId, Token};
 use coordinator_core::model::{GroupSpec, Trigger};
+use coordinator_core::notice::{NoticeKind, NoticeSource};
 use coordinator_core::observe::Verdict;
 use serde::{Deserialize, Serialize};
 
@@ -95,6 +96,42 @@ pub struct ApplianceStatus {
     /// How its agent hears its peers, one entry per declared address.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub heartbeats: Vec<HeartbeatStatus>,
+    /// What is announced to happen to it, by the log.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notices: Vec<NoticeStatus>,
+    /// Who may have announced something else: that source is not heard.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notices_unknown: Vec<UnheardStatus>,
+}
+
+/// Something that is announced to happen to an appliance.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NoticeStatus {
+    /// Who says so.
+    pub source: NoticeSource,
+    /// The source's own id.
+    pub id: String,
+    /// What.
+    pub kind: NoticeKind,
+    /// Not earlier than this; `None` when it has begun, or may begin at any moment.
+    pub not_before: Option<Timestamp>,
+    /// Whether it has begun.
+    pub started: bool,
+    /// How long it lasts, in seconds, if anybody says.
+    pub lasts_secs: Option<u32>,
+    /// In the source's own words.
+    pub about: String,
+    /// Whether it is a reason to leave the appliance, by the group's policy.
+    pub drains: bool,
+}
+
+/// A source of notices that is not heard.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnheardStatus {
+    /// Which.
+    pub source: NoticeSource,
+    /// Why.
+    pub why: String,
 }
 
 /// How the fencing of an appliance goes.

@@ -16,7 +16,7 @@ mod time;
 
 pub use group::{
     AgentStatus, ApplianceRole, ApplianceStatus, BindingStatus, FencingStatus, GroupList, GroupStatus,
-    GroupSummary, HeartbeatStatus, PathStatus, VantageSight,
+    GroupSummary, HeartbeatStatus, NoticeStatus, PathStatus, UnheardStatus, VantageSight,
 };
 pub use history::{Cursor, CursorError, HistoryEvent, HistoryFilter, HistoryPage, MAX_LIMIT, default_limit};
 pub use operation::{

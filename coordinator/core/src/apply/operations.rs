@@ -22,6 +22,7 @@ pub(super) fn start(group: &mut Group, log: &mut Log, start: &StartOperation) ->
     check_kind(group, start, &log.actor)?;
     check_health(group, start)?;
     if automatic(start.kind, &log.actor) {
+        check_drain(group, start, log.at)?;
         check_automatic(group, start.kind, log.at)?;
     }
     grant(group, log, start);
@@ -30,8 +31,7 @@ pub(super) fn start(group: &mut Group, log: &mut Log, start: &StartOperation) ->
 
 /// Whether a move counts against the flap budget: one between appliances that nobody asked for.
 fn automatic(kind: OperationKind, actor: &Actor) -> bool {
-    matches!(actor, Actor::Coordinator(_))
-        && matches!(kind, OperationKind::Failover | OperationKind::Failback | OperationKind::Activation)
+    matches!(actor, Actor::Coordinator(_)) && kind != OperationKind::ForcedSwitchover
 }
 
 pub(super) fn check_reason(reason: &str) -> Result<(), Rejection> {
@@ -81,8 +81,8 @@ fn check_kind(group: &Group, start: &StartOperation, actor: &Actor) -> Result<()
     let operator = matches!(actor, Actor::Operator(_));
     let allowed = match start.kind {
         OperationKind::Activation | OperationKind::Failover => !operator,
-        OperationKind::Switchover | OperationKind::ForcedSwitchover => operator,
-        OperationKind::Failback => true,
+        OperationKind::ForcedSwitchover => operator,
+        OperationKind::Switchover | OperationKind::Failback => true,
     };
     if !allowed {
         return Err(Rejection::WrongActor { kind, operator });
@@ -121,13 +121,33 @@ fn check_health(group: &Group, start: &StartOperation) -> Result<(), Rejection> 
     }
 }
 
+/// A coordinator switches over by itself only ahead of something that is announced for the active,
+/// and only to where it is not in for the same.
+fn check_drain(group: &Group, start: &StartOperation, time: WallTime) -> Result<(), Rejection> {
+    let Some(active) = group.active.as_ref().filter(|_| start.kind == OperationKind::Switchover) else {
+        return Ok(());
+    };
+    if group.drain_due(active, time).is_none() {
+        return Err(Rejection::NothingAnnounced {
+            group: group.spec.name.clone(),
+            appliance: active.clone(),
+        });
+    }
+    match group.disturbed_with(&start.to, active) {
+        None => Ok(()),
+        Some(_) => Err(Rejection::UnderNotice { appliance: start.to.clone() }),
+    }
+}
+
 fn check_automatic(group: &Group, kind: OperationKind, time: WallTime) -> Result<(), Rejection> {
     let policy = &group.spec.policy;
     let because = if group.mode == Trigger::Manual {
         Reason::ManualMode
     } else if group.frozen.is_some() {
         Reason::Frozen
-    } else if kind == OperationKind::Failover && policy.failover == Trigger::Manual {
+    } else if matches!(kind, OperationKind::Failover | OperationKind::Switchover)
+        && policy.failover == Trigger::Manual
+    {
         Reason::FailoverManual
     } else if kind == OperationKind::Failback && policy.failback == Trigger::Manual {
         Reason::FailbackManual

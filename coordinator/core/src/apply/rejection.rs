@@ -297,6 +297,20 @@ pub enum Rejection {
          groups one by one"
     )]
     AlreadySeeded,
+    /// A coordinator's own switchover from an appliance that is not to be left yet.
+    #[error("nothing that is announced for {appliance} of group {group} is a reason to leave it now")]
+    NothingAnnounced {
+        /// The group.
+        group: GroupName,
+        /// The active appliance.
+        appliance: ApplianceName,
+    },
+    /// A coordinator's own switchover to an appliance that is in for the same, or sooner.
+    #[error("{appliance} is under notice itself: a group is not moved there ahead of another notice")]
+    UnderNotice {
+        /// The target.
+        appliance: ApplianceName,
+    },
 }
 
 fn listed(faults: &[SpecFault]) -> String {
@@ -341,6 +355,8 @@ impl Rejection {
             Rejection::TrafficNotOpen { .. } => "traffic-not-open",
             Rejection::UnknownHeartbeat { .. } => "unknown-heartbeat",
             Rejection::AlreadySeeded => "already-seeded",
+            Rejection::NothingAnnounced { .. } => "nothing-announced",
+            Rejection::UnderNotice { .. } => "under-notice",
         }
     }
 }

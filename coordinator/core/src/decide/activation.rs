@@ -18,9 +18,11 @@ pub(super) fn consider(view: &View<'_>, plan: &mut Plan) {
     if group.frozen.is_some() {
         return plan.because(Reason::Frozen);
     }
-    let mut fit =
+    let fit =
         group.standbys().filter(|name| !group.in_maintenance(name) && view.certainly(name, Verdict::Up));
-    let Some(to) = fit.next() else {
+    // One that nothing is announced for, if there is one.
+    let (announced, free): (Vec<_>, Vec<_>) = fit.partition(|name| group.notices(name).next().is_some());
+    let Some(to) = free.into_iter().chain(announced).next() else {
         group.standbys().for_each(|name| plan.because(view.why(name)));
         if group.standbys().all(|name| view.certainly(name, Verdict::Down)) {
             plan.because(Reason::BothDown);
@@ -30,7 +32,8 @@ pub(super) fn consider(view: &View<'_>, plan: &mut Plan) {
     };
     plan.no_hold();
     if let Some(preferred) = group.preferred().filter(|p| *p != to) {
-        let out = group.in_maintenance(preferred) || view.certainly(preferred, Verdict::Down);
+        let announced = group.notices(preferred).next().is_some();
+        let out = announced || group.in_maintenance(preferred) || view.certainly(preferred, Verdict::Down);
         let patience = group.spec.policy.failover_wait.max(view.settle(preferred));
         if !out && let Some(left) = view.remaining(view.since(to), patience) {
             let (appliance, remaining_ms) = (preferred.clone(), millis(left));

@@ -22,6 +22,10 @@ pub(super) fn consider(view: &View<'_>, plan: &mut Plan, active: &ApplianceName)
     if group.in_maintenance(preferred) {
         return plan.because(Reason::StandbyInMaintenance { appliance: preferred.clone() });
     }
+    if let Some((source, notice)) = group.notices(preferred).next() {
+        let (appliance, kind) = (preferred.clone(), notice.kind);
+        return plan.because(Reason::StandbyAnnounced { appliance, kind, source });
+    }
     if !view.certainly(preferred, Verdict::Up) {
         return plan.because(view.why(preferred));
     }

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use super::failback;
 use super::plan::Plan;
 use super::view::{View, millis};
+use super::{drain, failback};
 use crate::command::{CommandBody, OperationKind};
 use crate::ids::{ApplianceName, OperationId};
 use crate::model::Trigger;
@@ -29,6 +29,9 @@ pub(super) fn consider(view: &View<'_>, plan: &mut Plan, active: &ApplianceName)
         plan.no_hold();
         plan.because(Reason::ActiveUp { appliance: active.clone() });
         if path_down(view, active).is_some_and(|down| leave_for_the_path(view, plan, active, down)) {
+            return;
+        }
+        if drain::consider(view, plan, active) {
             return;
         }
         return failback::consider(view, plan, active);
@@ -102,7 +105,7 @@ pub(super) fn replace(
     plan.start(view, OperationKind::Failover, to, supersedes);
 }
 
-fn not_by_itself(view: &View<'_>) -> Option<Reason> {
+pub(super) fn not_by_itself(view: &View<'_>) -> Option<Reason> {
     let group = view.group;
     if group.mode == Trigger::Manual {
         return Some(Reason::ManualMode);
@@ -119,7 +122,7 @@ pub(super) fn flap_budget(view: &View<'_>) -> Reason {
 }
 
 /// Whether a standby can be promoted.
-enum Fitness {
+pub(super) enum Fitness {
     Fit,
     /// No, and that is certain.
     Unfit(Reason),
@@ -127,13 +130,17 @@ enum Fitness {
     NotYet(Reason, Option<Duration>),
 }
 
-/// The first standby that can be promoted. If there is none, the plan says why of each.
+/// The first standby that can be promoted, one that nothing is announced for before all others. If
+/// there is none, the plan says why of each.
 fn choose<'a>(view: &View<'a>, plan: &mut Plan, dead: &ApplianceName) -> Option<&'a ApplianceName> {
     let mut unfit = Vec::new();
     let mut open = false;
+    // What is only announced is better than what is dead.
+    let mut announced = None;
     for standby in view.group.standbys() {
         match fitness(view, standby, dead) {
-            Fitness::Fit => return Some(standby),
+            Fitness::Fit if view.group.notices(standby).next().is_none() => return Some(standby),
+            Fitness::Fit => announced = announced.or(Some(standby)),
             Fitness::Unfit(reason) => unfit.push(reason),
             Fitness::NotYet(reason, left) => {
                 open = true;
@@ -143,6 +150,9 @@ fn choose<'a>(view: &View<'a>, plan: &mut Plan, dead: &ApplianceName) -> Option<
                 }
             }
         }
+    }
+    if announced.is_some() {
+        return announced;
     }
     let all_down = unfit.iter().all(|r| matches!(r, Reason::StandbyDown { .. }));
     let telling = unfit.iter().find(|r| !matches!(r, Reason::StandbyDown { .. })).cloned();
@@ -158,7 +168,7 @@ fn choose<'a>(view: &View<'a>, plan: &mut Plan, dead: &ApplianceName) -> Option<
     None
 }
 
-fn fitness(view: &View<'_>, standby: &ApplianceName, dead: &ApplianceName) -> Fitness {
+pub(super) fn fitness(view: &View<'_>, standby: &ApplianceName, dead: &ApplianceName) -> Fitness {
     let appliance = standby.clone();
     if view.group.in_maintenance(standby) {
         return Fitness::Unfit(Reason::StandbyInMaintenance { appliance });

@@ -98,6 +98,9 @@ fn failing_checks(view: &View<'_>, to: &ApplianceName) -> Vec<Reason> {
     if view.group.in_maintenance(to) {
         failing.push(Reason::StandbyInMaintenance { appliance: appliance.clone() });
     }
+    if let Some((source, notice)) = view.group.notices(to).next() {
+        failing.push(Reason::StandbyAnnounced { appliance: to.clone(), kind: notice.kind, source });
+    }
     let recorded = view.group.verdict(to);
     match view.seen(to) {
         Verdict::Down => failing.push(Reason::StandbyDown { appliance }),

@@ -59,7 +59,6 @@ fn operators_and_coordinators_start_their_own_kinds_only() {
     for (kind, operator) in [
         (OperationKind::Failover, true),
         (OperationKind::Activation, true),
-        (OperationKind::Switchover, false),
         (OperationKind::ForcedSwitchover, false),
     ] {
         let mut log = active_pair(&["vip"]);

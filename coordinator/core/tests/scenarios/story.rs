@@ -8,6 +8,8 @@
 //! | `path [N..] VERDICT\|through` | these vantages see this of the path; `through`: one sample passed |
 //! | `probe [N..] APPLIANCE tcp\|alive OUTCOME` | two samples of a probe, from which a vantage concludes |
 //! | `heartbeat FROM TO NUMBER up\|down` | an agent reports this of a way to a peer |
+//! | `notice APPLIANCE SOURCE KIND [in TIME] [for TIME] [begun]` | an agent lists this notice, too |
+//! | `notices APPLIANCE SOURCE none\|pending\|unknown\|gone` | it lists none, or has not heard the source |
 //! | `silent N..`, `heard N..` | these vantages' reports stop, and come again |
 //! | `leader N` | another leader: it has the log and no reports |
 //! | `no leader` | nobody decides; what the vantages see is lost |
@@ -33,6 +35,7 @@ use coordinator_core::event::Event;
 use coordinator_core::heartbeats::{self, Heard};
 use coordinator_core::ids::{ApplianceName, NodeId, ProbeName, Token};
 use coordinator_core::model::{Fencing, GroupSpec, QuorumLoss, Trigger};
+use coordinator_core::notice::{self, Listed, Notice, NoticeKind, NoticeSource, SourceReport, SourceState};
 use coordinator_core::observe::{Outcome, PathSight, Sight, VantageReport, Verdict, Watch};
 use coordinator_core::reason::Reason;
 use coordinator_core::state::Group;
@@ -56,6 +59,7 @@ pub(crate) struct Story {
     /// What each vantage sees of the path, and under which grant.
     paths: BTreeMap<NodeId, (Token, Verdict, bool)>,
     heard: BTreeMap<ApplianceName, Heard>,
+    listed: BTreeMap<ApplianceName, Vec<SourceReport>>,
     silent: BTreeSet<NodeId>,
     /// What the leader has.
     observations: Observations,
@@ -73,6 +77,7 @@ impl Default for Story {
             watches: vantages.iter().map(|v| (*v, Watch::new())).collect(),
             paths: BTreeMap::new(),
             heard: BTreeMap::new(),
+            listed: BTreeMap::new(),
             silent: BTreeSet::new(),
             observations: Observations { vantages, reports: BTreeMap::new() },
             last_reasons: Vec::new(),
@@ -107,6 +112,8 @@ impl Story {
             ["path", rest @ ..] => self.see_path(rest),
             ["probe", rest @ ..] => self.probe(rest),
             ["heartbeat", from, to, path, state] => self.hear(from, to, path, state),
+            ["notice", name, source, kind, rest @ ..] => self.announce(name, source, kind, rest),
+            ["notices", name, source, state] => self.announces(name, source, state),
             ["silent", nodes @ ..] => {
                 self.silent.extend(node_ids(nodes)?);
                 Ok(Vec::new())
@@ -264,6 +271,76 @@ impl Story {
         Ok(Vec::new())
     }
 
+    /// What the agent of an appliance says of one source of notices.
+    fn source(&mut self, name: &str, source: &str) -> Result<&mut SourceReport, String> {
+        let source = match source {
+            "agent" => NoticeSource::Agent,
+            "azure" => NoticeSource::Azure,
+            other => return Err(format!("{other} announces nothing")),
+        };
+        let all = self.listed.entry(appliance(name)).or_default();
+        if !all.iter().any(|report| report.source == source) {
+            all.push(SourceReport { source, state: SourceState::Known, notices: Vec::new() });
+        }
+        all.iter_mut().find(|report| report.source == source).ok_or_else(|| "it was added".to_owned())
+    }
+
+    /// The id of a notice is the word of its kind.
+    fn announce(&mut self, name: &str, source: &str, kind: &str, rest: &[&str]) -> Trace {
+        let now = self.log.wall();
+        let wanted = |known: &NoticeKind| known.word() == kind;
+        let kind = NoticeKind::ALL.into_iter().find(wanted).ok_or_else(|| format!("{kind} is no notice"))?;
+        let mut notice = Notice {
+            id: kind.word().to_owned(),
+            kind,
+            not_before: None,
+            started: false,
+            lasts_secs: None,
+            about: String::new(),
+        };
+        let mut rest = rest;
+        loop {
+            rest = match rest {
+                [] => break,
+                ["begun", rest @ ..] => {
+                    notice.started = true;
+                    rest
+                }
+                ["in", time, rest @ ..] => {
+                    notice.not_before = Some(now.plus(time_of(time)?));
+                    rest
+                }
+                ["for", time, rest @ ..] => {
+                    notice.lasts_secs = u32::try_from(time_of(time)?.as_secs()).ok();
+                    rest
+                }
+                other => return Err(format!("{other:?} says nothing of a notice")),
+            };
+        }
+        let report = self.source(name, source)?;
+        report.state = SourceState::Known;
+        report.notices.retain(|known| known.id != notice.id);
+        report.notices.push(notice);
+        Ok(Vec::new())
+    }
+
+    fn announces(&mut self, name: &str, source: &str, state: &str) -> Trace {
+        let report = self.source(name, source)?;
+        report.notices.clear();
+        report.state = match state {
+            "none" => SourceState::Known,
+            "pending" => SourceState::Pending,
+            "unknown" => SourceState::Unknown { why: "no answer within 5 s".to_owned() },
+            "gone" => {
+                let source = report.source;
+                self.listed.entry(appliance(name)).or_default().retain(|report| report.source != source);
+                return Ok(Vec::new());
+            }
+            other => return Err(format!("{other} is no state of a source")),
+        };
+        Ok(Vec::new())
+    }
+
     /// Every vantage that is not silent reports to the leader.
     fn report(&mut self) {
         if self.leader.is_none() {
@@ -349,6 +426,13 @@ impl Story {
             }
             let mut propose = decision.propose;
             propose.extend(heartbeats::due(&self.log.state, &self.heard, self.now()));
+            // Agents report all the time.
+            let at = self.now().mono;
+            let listed = |(name, sources): (&ApplianceName, &Vec<SourceReport>)| {
+                (name.clone(), Listed { at, sources: sources.clone() })
+            };
+            let listed = self.listed.iter().map(listed).collect();
+            propose.extend(notice::due(&self.log.state, &listed, self.now()));
             if propose.is_empty() {
                 let reasons: Vec<_> = decision.reasons.into_values().flatten().collect();
                 if reasons != self.last_reasons {
@@ -415,6 +499,11 @@ fn set(spec: &mut GroupSpec, key: &str, value: &str) -> Result<(), String> {
                 appliance.peer = vec![(appliance.address, 7403).into(), (direct, 7403).into()];
             }
         }
+        "drain" => {
+            let kinds = NoticeKind::ALL.into_iter();
+            policy.drain = kinds.filter(|kind| value.split(',').any(|word| word == kind.word())).collect();
+        }
+        "ahead" => policy.drain_ahead = time_of(value)?,
         "time-limit" => policy.operation_timeout = time_of(value)?,
         "freshness" => policy.freshness = time_of(value)?,
         other => return Err(format!("{other} is no option")),

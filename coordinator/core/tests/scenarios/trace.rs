@@ -22,6 +22,10 @@ pub(crate) fn proposal(body: &CommandBody) -> String {
             let state = if *up { "up" } else { "down" };
             format!("propose: record that {} to {} by way {} is {state}", path.from, path.to, path.path)
         }
+        CommandBody::RecordNotices { appliance, source, notices, unknown, .. } => {
+            let state = if unknown.is_some() { ", and cannot be heard" } else { "" };
+            format!("propose: record that {source} announces {} for {appliance}{state}", notices.len())
+        }
         CommandBody::Freeze { .. } => "propose: freeze".to_owned(),
         CommandBody::RecordHold { hold: Some(_), .. } => "propose: record a hold".to_owned(),
         CommandBody::RecordHold { hold: None, .. } => "propose: end the hold".to_owned(),

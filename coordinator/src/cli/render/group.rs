@@ -1,7 +1,7 @@
 //! One group.
 
 use coordinator_api::v1::{
-    AgentStatus, ApplianceRole, ApplianceStatus, BindingStatus, FencingStatus, GroupStatus,
+    AgentStatus, ApplianceRole, ApplianceStatus, BindingStatus, FencingStatus, GroupStatus, NoticeStatus,
 };
 use coordinator_core::ids::GroupName;
 use coordinator_core::observe::Verdict;
@@ -100,6 +100,13 @@ fn doubts(members: &[ApplianceStatus], paint: Paint) -> String {
         if let Some(reason) = &member.maintenance {
             text.push_str(&format!("{} is in maintenance: {reason}\n", member.name));
         }
+        for notice in &member.notices {
+            text.push_str(&notice_words(member, notice, paint));
+        }
+        for unheard in &member.notices_unknown {
+            let (name, source, why) = (&member.name, unheard.source, &unheard.why);
+            text.push_str(&format!("what {source} announces for {name} is not known: {why}\n"));
+        }
         if let Some(fencing) = &member.fencing {
             text.push_str(&fencing_words(member, fencing, paint));
         }
@@ -113,6 +120,17 @@ fn doubts(members: &[ApplianceStatus], paint: Paint) -> String {
         }
     }
     text
+}
+
+fn notice_words(member: &ApplianceStatus, notice: &NoticeStatus, paint: Paint) -> String {
+    let kind = if notice.drains { paint.warn(notice.kind) } else { notice.kind.to_string() };
+    let begins = match notice.not_before {
+        _ if notice.started => "it has begun".to_owned(),
+        Some(at) => format!("not before {}", moment(at)),
+        None => "at any moment".to_owned(),
+    };
+    let about = if notice.about.is_empty() { String::new() } else { format!(" ({})", notice.about) };
+    format!("{} is under notice of a {kind} by {}: {begins}{about}\n", member.name, notice.source)
 }
 
 fn fencing_words(member: &ApplianceStatus, fencing: &FencingStatus, paint: Paint) -> String {

@@ -3,10 +3,11 @@
 use coordinator_api::agent::PeerPath;
 use coordinator_api::v1::{
     AgentStatus, ApplianceRole, ApplianceStatus, BindingStatus, FencingStatus, GroupStatus, GroupSummary,
-    HeartbeatStatus, PathStatus, VantageSight,
+    HeartbeatStatus, NoticeStatus, PathStatus, UnheardStatus, VantageSight,
 };
 use coordinator_core::ids::{ApplianceName, BindingName, NodeId};
 use coordinator_core::model::{ApplianceSpec, BindingKind, BindingSpec, Fencing};
+use coordinator_core::notice::{Notice, NoticeSource};
 use coordinator_core::observe::{VantageReport, Verdict};
 use coordinator_core::state::{Group, HeartbeatPath, State};
 use coordinator_core::time::WallTime;
@@ -68,6 +69,8 @@ fn appliance(state: &State, group: &Group, overview: &Overview, spec: &Appliance
         relies: group.relies.contains(&spec.name),
         fencing: fencing(group, spec),
         heartbeats: heartbeats(group, overview, &spec.name),
+        notices: notices(group, &spec.name),
+        notices_unknown: unheard(group, &spec.name),
     }
 }
 
@@ -127,6 +130,29 @@ fn heartbeats(group: &Group, overview: &Overview, from: &ApplianceName) -> Vec<H
         }
     })
     .collect()
+}
+
+fn notices(group: &Group, name: &ApplianceName) -> Vec<NoticeStatus> {
+    let status = |(source, notice): (NoticeSource, &Notice)| NoticeStatus {
+        source,
+        id: notice.id.clone(),
+        kind: notice.kind,
+        not_before: notice.not_before.map(at),
+        started: notice.started,
+        lasts_secs: notice.lasts_secs,
+        about: notice.about.clone(),
+        drains: group.spec.policy.drain.contains(&notice.kind),
+    };
+    group.notices(name).map(status).collect()
+}
+
+fn unheard(group: &Group, name: &ApplianceName) -> Vec<UnheardStatus> {
+    let sources = group.appliances.get(name).into_iter().flat_map(|known| &known.announced);
+    sources
+        .filter_map(|(source, announced)| {
+            Some(UnheardStatus { source: *source, why: announced.unknown.clone()? })
+        })
+        .collect()
 }
 
 fn path(group: &Group, overview: &Overview) -> Option<PathStatus> {

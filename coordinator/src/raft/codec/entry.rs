@@ -57,6 +57,7 @@ pub(super) fn kind_of(body: &CommandBody) -> Kind {
         CommandBody::RecordPath { .. } => Kind::RecordPath,
         CommandBody::RecordTraffic { .. } => Kind::RecordTraffic,
         CommandBody::RecordHeartbeat { .. } => Kind::RecordHeartbeat,
+        CommandBody::RecordNotices { .. } => Kind::RecordNotices,
     }
 }
 

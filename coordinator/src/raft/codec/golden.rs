@@ -12,6 +12,7 @@ use coordinator_core::command::*;
 use coordinator_core::event::{Event, EventBody, Level};
 use coordinator_core::ids::{NodeId, OperationId, Token};
 use coordinator_core::model::*;
+use coordinator_core::notice::{Notice, NoticeKind, NoticeSource};
 use coordinator_core::observe::{Evidence, Verdict};
 use coordinator_core::reason::Reason;
 use coordinator_core::state::{Group, HeartbeatPath, Traffic, Withdrawn};
@@ -253,6 +254,20 @@ fn bodies() -> Vec<CommandBody> {
             group: group(),
             path: HeartbeatPath { from: name("fw-a"), to: name("fw-b"), path: 1 },
             up: false,
+        },
+        CommandBody::RecordNotices {
+            group: group(),
+            appliance: name("fw-a"),
+            source: NoticeSource::Azure,
+            notices: vec![Notice {
+                id: "602d9444-d2cd-49c7-8624-8643e7171297".to_owned(),
+                kind: NoticeKind::Redeploy,
+                not_before: Some(WallTime(1_700_000_900_000)),
+                started: false,
+                lasts_secs: Some(540),
+                about: "host maintenance".to_owned(),
+            }],
+            unknown: Some("no answer within 5 s".to_owned()),
         },
         CommandBody::RequestFence { group: group(), appliance: name("fw-a"), token: Token(42) },
         CommandBody::RecordFence(RecordFence {

@@ -70,6 +70,8 @@ kinds! {
     RecordTraffic = 0x0122,
     /// See `CommandBody`.
     RecordHeartbeat = 0x0123,
+    /// See `CommandBody`.
+    RecordNotices = 0x0124,
 
     /// Log: the vote.
     Vote = 0x0200,

@@ -82,7 +82,7 @@ impl World {
         match question.then {
             Then::Lead { elected_at } => self.lead(node, question.term, elected_at),
             Then::Write { task, ask } => self.answer_move(node, task, ask, Answer::Confirmed(true)),
-            Then::Admit(wish) => self.admitted(node, question.term, wish),
+            Then::Admit(wish) => self.admitted(node, question.term, *wish),
         }
     }
 

@@ -98,7 +98,7 @@ impl World {
         };
         let leaders: Vec<NodeIx> = (0..COORDINATORS).filter(leads).collect();
         let Some(node) = leaders.get(self.random.below(leaders.len())).copied() else { return };
-        self.confirm(node, Then::Admit(wish));
+        self.confirm(node, Then::Admit(Box::new(wish)));
     }
 
     /// `ControlHandle::request_move`, after the confirmation.
