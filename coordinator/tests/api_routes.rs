@@ -13,6 +13,8 @@ use axum::body::Body;
 use coordinator::http::Backend;
 use coordinator::raft::{ProposeError, StorageHealth};
 use coordinator_api::tls::PeerIdentity;
+use coordinator_api::v1::RecordPage;
+use coordinator_core::chain::Chain;
 use coordinator_core::command::{CommandBody, OperationKind, StartOperation};
 use coordinator_core::ids::{ApplianceName, GroupName, NodeId, Token};
 use coordinator_core::model::GroupSpec;
@@ -43,6 +45,7 @@ fn routes() -> Vec<(Method, &'static str, Value)> {
         (Method::GET, "/v1/operations/4", Value::Null),
         (Method::GET, "/v1/history", Value::Null),
         (Method::POST, "/v1/preflight", json!({"group": "dmz"})),
+        (Method::GET, "/v1/history/records", Value::Null),
         (Method::POST, "/v1/cluster/transfer-leadership", Value::Null),
     ]
 }
@@ -434,6 +437,27 @@ async fn the_history_is_read_page_by_page_without_gap_or_overlap() {
         !filtered.is_empty() && filtered.iter().all(|event| event["appliance"] == "fw-b"),
         "{filtered:?}"
     );
+}
+
+#[tokio::test]
+async fn the_records_continue_each_other_from_page_to_page() {
+    let (_node, router) = settled().await;
+    let mut chain = Chain::default();
+    let mut path = "/v1/history/records?limit=2".to_owned();
+    let page = loop {
+        let answer = ask(&router, Method::GET, &path, Value::Null).await.json;
+        let page: RecordPage = serde_json::from_value(answer).unwrap();
+        page.records.iter().for_each(|event| chain.check(event).unwrap());
+        let last = page.records.last().unwrap();
+        path = format!("/v1/history/records?limit=2&after={}.{}", last.index, last.seq);
+        if !page.more {
+            break page;
+        }
+    };
+    assert!(chain.count >= 4, "{chain:?}");
+    assert_eq!(page.chain, chain);
+    let none = ask(&router, Method::GET, "/v1/history/records?limit=0", Value::Null).await;
+    assert_eq!(none.problem(), "bad-request");
 }
 
 #[tokio::test]

@@ -46,7 +46,8 @@ fn refusals(cluster: &mut Cluster, port: u16) -> Result<()> {
     tokens(cluster)?;
     unknown_names(cluster)?;
     sick_standby(cluster)?;
-    second_operation(cluster)
+    second_operation(cluster)?;
+    exported(cluster)
 }
 
 fn tokens(cluster: &Cluster) -> Result<()> {
@@ -90,6 +91,29 @@ fn second_operation(cluster: &Cluster) -> Result<()> {
     says(&moved(cluster, "stuck", &["--to", "rt-b", "--force"])?, FAILED, &["operation"])?;
     ensure!(operations(cluster)? == before, "something was started");
     Ok(())
+}
+
+/// The history is verified, as the cluster has it and as a file, and a changed file is refused.
+fn exported(cluster: &Cluster) -> Result<()> {
+    says(&cluster.cli(&["history", "verify"])?, 0, &["nothing was changed"])?;
+    let file = cluster.dir().join("history.jsonl");
+    let path = file.display().to_string();
+    says(&cluster.cli(&["history", "export", "--out", &path])?, 0, &["history.jsonl", "digest"])?;
+    says(&cluster.cli(&["history", "export", "--out", &path])?, FAILED, &["could not create", "exists"])?;
+    // With no cluster and no context at hand.
+    let verify = |more: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_pointsman-under-test"));
+        run(command.args(["history", "verify", &path]).args(more), PATIENCE)
+    };
+    says(&verify(&[])?, 0, &["nothing was changed"])?;
+    says(&verify(&["--head", &"00".repeat(32)])?, FAILED, &["not the whole history"])?;
+    says(&verify(&["--head", "short"])?, FAULTY, &["64 hexadecimal digits"])?;
+    let text = std::fs::read_to_string(&file)?;
+    ensure!(text.contains("as the tests want it"), "the reason is not in the file");
+    std::fs::write(&file, text.replacen("as the tests want it", "as nobody ever said", 1))?;
+    says(&verify(&[])?, FAILED, &["line", "not what was recorded"])?;
+    let table = cluster.cli(&["history", "export", "--format", "csv"])?;
+    says(&table, 0, &["number,time,level", "forced switchover"])
 }
 
 fn moved(cluster: &Cluster, group: &str, args: &[&str]) -> Result<Finished> {

@@ -20,6 +20,7 @@ mod reliance;
 
 pub use rejection::Rejection;
 
+use crate::chain::Link;
 use crate::command::{Actor, Command, CommandBody};
 use crate::event::{Event, EventBody, Level};
 use crate::ids::{ApplianceName, GroupName, OperationId};
@@ -89,6 +90,9 @@ pub fn apply(state: &mut State, index: u64, command: &Command) -> Result<Vec<Eve
             fencing::confirm_off(group_mut(state, group)?, log_ref, appliance, *token, reason)
         }
     }?;
+    for event in &mut log.events {
+        state.history.append(event);
+    }
     Ok(log.events)
 }
 
@@ -135,6 +139,7 @@ impl Log {
             appliance: about.appliance,
             operation: about.operation,
             body,
+            link: Link::default(),
         });
     }
 }

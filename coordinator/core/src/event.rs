@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::chain::Link;
 use crate::command::{Actor, CallRecord, OperationKind, ReleaseProof};
 use crate::ids::{ApplianceName, BindingName, GroupName, OperationId, Token};
 use crate::model::Trigger;
@@ -37,6 +38,8 @@ pub struct Event {
     pub operation: Option<OperationId>,
     /// What happened.
     pub body: EventBody,
+    /// Its place in the history.
+    pub link: Link,
 }
 
 /// How much an event matters.

@@ -11,6 +11,7 @@
 
 pub mod action;
 pub mod apply;
+pub mod chain;
 pub mod check;
 pub mod command;
 pub mod decide;

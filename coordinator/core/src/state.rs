@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::chain::Chain;
 use crate::command::{Actor, OperationKind, ReleaseProof};
 use crate::ids::{ApplianceName, BindingName, GroupName, OperationId, Token};
 use crate::model::{ApplianceSpec, GroupSpec, Trigger};
@@ -65,6 +66,8 @@ pub struct State {
     pub groups: BTreeMap<GroupName, Group>,
     /// What was taken out of a group whose appliance may still hold it.
     pub withdrawn: Withdrawn,
+    /// Where the history stands.
+    pub history: Chain,
 }
 
 impl State {

@@ -14,6 +14,8 @@ mod declaring;
 mod fencing;
 #[path = "rules/gates.rs"]
 mod gates;
+#[path = "rules/history.rs"]
+mod history;
 #[path = "rules/lease.rs"]
 mod lease;
 #[path = "rules/majority.rs"]

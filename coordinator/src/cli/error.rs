@@ -6,7 +6,9 @@ use std::process::ExitCode;
 use config::ConfigFaults;
 use coordinator_api::client::ClientError;
 use coordinator_api::v1::Code;
+use coordinator_core::chain::Digest;
 
+use super::history::FileError;
 use super::moves::MoveFailed;
 use super::preflight::PreflightFailed;
 use crate::init::InitError;
@@ -39,6 +41,26 @@ pub(super) enum CliError {
     /// The demo went wrong.
     #[error("{0}")]
     Demo(anyhow::Error),
+    /// A history, or a file that should hold one, is not what was recorded.
+    #[error("{what}")]
+    History {
+        /// Which.
+        what: String,
+        /// What is wrong with it.
+        source: Box<FileError>,
+    },
+    /// A history is sound, but not the one that was meant.
+    #[error(
+        "{what}: the last event has the digest {found}, not {expected}: it is not the whole history, or another one"
+    )]
+    HistoryHead {
+        /// Which.
+        what: String,
+        /// As somebody wrote it down.
+        expected: Digest,
+        /// As it is.
+        found: Digest,
+    },
     /// The operator said no.
     #[error("nothing was done")]
     Declined,

@@ -165,7 +165,10 @@ fn run(cli: Cli, output: &Output) -> Result<ExitCode, CliError> {
         Command::DemoAppliance(args) => done(daemon::demo_appliance(&args)),
         Command::Config(args) => done(local::config(&args, output)),
         Command::Status(args) => operate(&global, |c| status::run(c, args, output)),
-        Command::History(args) => operate(&global, |c| history::run(c, args, output)),
+        Command::History(args) => match args.offline(output) {
+            Some(result) => done(result),
+            None => operate(&global, |c| history::run(c, args, output)),
+        },
         Command::Operations(args) => operate(&global, |c| operations::run(c, args, output)),
         Command::Preflight(args) => operate(&global, |c| preflight::run(c, args, output)),
         Command::Switchover(args) => operate(&global, |c| moves::switchover(c, args, output)),

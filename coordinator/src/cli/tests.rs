@@ -49,6 +49,10 @@ fn right_lines_are_understood() {
         "pointsman confirm-off dmz fw-a --reason unplugged --yes",
         "pointsman apply -f groups.toml --dry-run",
         "pointsman history --group dmz --level warning --since 15m --limit 500",
+        "pointsman history export --out history.jsonl --since 30m",
+        "pointsman history export --format csv",
+        "pointsman history verify",
+        "pointsman history verify history.jsonl --head 00000000000000000000000000000000000000000000000000000000000000ff",
         "pointsman operations 17",
         "pointsman preflight",
         "pointsman preflight dmz --all --write-check --output json",
@@ -280,7 +284,8 @@ fn colours_change_nothing_but_colours() {
 fn a_line_of_the_history_has_time_level_group_and_sentence() {
     let event: HistoryEvent = serde_json::from_value(json!({
         "id": "7.0", "at": "2026-03-01T12:00:00.250Z", "actor": {"operator": "alice"}, "level": "alert",
-        "group": "dmz", "appliance": "fw-b", "operation": 7, "sentence": "something happened", "body": {}
+        "group": "dmz", "appliance": "fw-b", "operation": 7, "sentence": "something happened", "body": {},
+        "link": {"number": 9, "previous": "00".repeat(32), "digest": "ff".repeat(32)}
     }))
     .unwrap();
     let page = HistoryPage { next: Some(event.id), events: vec![event] };

@@ -27,6 +27,9 @@ pub struct HistoryQuery {
     pub until: Option<WallTime>,
     /// Strictly older than the event with this `(index, seq)`: the last one of the page before.
     pub before: Option<(u64, u32)>,
+    /// Strictly newer than the event with this `(index, seq)`, and oldest first: the last one of
+    /// the page before, or `(0, 0)` for the beginning.
+    pub after: Option<(u64, u32)>,
     /// At most so many; 0 and anything above [`MAX_LIMIT`] mean [`MAX_LIMIT`].
     pub limit: usize,
 }

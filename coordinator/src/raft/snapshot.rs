@@ -44,7 +44,7 @@ where
     E: FnOnce(usize) -> io::Result<Vec<Vec<u8>>>,
 {
     // A field added to the state must go into the snapshot too.
-    let State { time, groups, withdrawn } = state;
+    let State { time, groups, withdrawn, history } = state;
     let mut body = Vec::new();
     for group in groups.values() {
         codec::encode_into(group, &mut body)?;
@@ -56,7 +56,7 @@ where
     }
     let events = events(budget)?;
     let (events_kept, withdrawn) = (events.len() as u64, withdrawn.clone());
-    let meta = StateMeta { time: *time, events: events_kept, withdrawn, ..meta.clone() };
+    let meta = StateMeta { time: *time, events: events_kept, withdrawn, history: *history, ..meta.clone() };
     let mut out = codec::encode(&SnapshotHeader { meta, groups: groups.len() as u64 })?;
     out.append(&mut body);
     for event in events {
@@ -74,7 +74,12 @@ where
 pub fn decode(bytes: &[u8]) -> Result<Content, CodecError> {
     let mut reader = Reader::new(bytes);
     let SnapshotHeader { meta, groups } = reader.read()?;
-    let mut state = State { time: meta.time, withdrawn: meta.withdrawn.clone(), ..State::default() };
+    let mut state = State {
+        time: meta.time,
+        withdrawn: meta.withdrawn.clone(),
+        history: meta.history,
+        ..State::default()
+    };
     for _ in 0..groups {
         let group: Group = reader.read()?;
         let name: GroupName = group.spec.name.clone();

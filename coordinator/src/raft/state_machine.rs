@@ -144,6 +144,7 @@ impl Inner {
         }
         meta.time = state.time;
         meta.withdrawn.clone_from(&state.withdrawn);
+        meta.history = state.history;
         let groups = changed(&before.state, &state);
         meta.events = self.store.apply(&Change { groups, events: &events, meta: &meta })?;
         self.publish(Live { state: Arc::new(state), meta });

@@ -16,6 +16,7 @@ mod opening;
 
 use std::fs::{self, File};
 use std::io;
+use std::ops::Bound;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -175,6 +176,7 @@ impl Store {
         }
         state.time = meta.time;
         state.withdrawn.clone_from(&meta.withdrawn);
+        state.history = meta.history;
         Ok((state, meta))
     }
 
@@ -241,7 +243,7 @@ impl Store {
             batch.insert(key, value);
         };
         // A field added to the state must be stored too: this line then no longer compiles.
-        let State { time: _, groups, withdrawn: _ } = state;
+        let State { time: _, groups, withdrawn: _, history: _ } = state;
         let mut batch = sled::Batch::default();
         for (name, group) in groups {
             put(&mut batch, group_key(name), codec::encode(group)?);
@@ -308,30 +310,23 @@ impl Store {
         sync_file(&blobs)
     }
 
-    /// Events that meet `query`, newest first.
+    /// Events that meet `query`: oldest first if it says after which one, else newest first.
     ///
     /// # Errors
     /// [`StoreError`]
     pub fn history(&self, query: &HistoryQuery) -> Result<Vec<Event>, StoreError> {
-        let newest = match query.before {
-            Some((index, seq)) => event_key(index, seq),
-            None => vec![EVENT + 1],
-        };
-        let mut found = Vec::new();
-        for entry in self.db.range(vec![EVENT]..newest).values().rev() {
-            let event: Event = codec::decode(&entry.map_err(failed("read"))?)?;
+        let before = query.before.map_or_else(|| vec![EVENT + 1], |(index, seq)| event_key(index, seq));
+        let Some((index, seq)) = query.after else {
+            let newest_first = self.db.range(vec![EVENT]..before).values().rev();
             // Time never goes back along the log: nothing older can match.
-            if query.from.is_some_and(|from| event.at < from) {
-                break;
-            }
-            if query.matches(&event) {
-                found.push(event);
-                if found.len() == query.effective_limit() {
-                    break;
-                }
-            }
+            return matching(query, newest_first, |event| query.from.is_some_and(|from| event.at < from));
+        };
+        if event_key(index, seq) >= before {
+            return Ok(Vec::new());
         }
-        Ok(found)
+        let range = (Bound::Excluded(event_key(index, seq)), Bound::Excluded(before));
+        let oldest_first = self.db.range(range).values();
+        matching(query, oldest_first, |event| query.until.is_some_and(|until| event.at > until))
     }
 
     /// The newest events up to log index `upto` whose encoded size is at most `budget` bytes in
@@ -357,6 +352,28 @@ impl Store {
         events.reverse();
         Ok(events)
     }
+}
+
+/// Those of `entries` that match, up to the limit or the first that is `beyond`.
+fn matching(
+    query: &HistoryQuery,
+    entries: impl Iterator<Item = sled::Result<sled::IVec>>,
+    beyond: impl Fn(&Event) -> bool,
+) -> Result<Vec<Event>, StoreError> {
+    let mut found = Vec::new();
+    for entry in entries {
+        let event: Event = codec::decode(&entry.map_err(failed("read"))?)?;
+        if beyond(&event) {
+            break;
+        }
+        if query.matches(&event) {
+            found.push(event);
+            if found.len() == query.effective_limit() {
+                break;
+            }
+        }
+    }
+    Ok(found)
 }
 
 /// A batch being put together, and the sum as it will be.
@@ -404,6 +421,7 @@ fn sync_file(path: &Path) -> Result<(), StoreError> {
 
 #[cfg(test)]
 mod tests {
+    use coordinator_core::chain::Link;
     use coordinator_core::command::Actor;
     use coordinator_core::event::{EventBody, Level};
     use coordinator_core::ids::NodeId;
@@ -431,6 +449,7 @@ mod tests {
             appliance: None,
             operation: None,
             body: EventBody::GroupRemoved,
+            link: Link::default(),
         }
     }
 
@@ -478,6 +497,12 @@ mod tests {
         let (from, until) = (Some(WallTime(2970)), Some(WallTime(2990)));
         let query = HistoryQuery { from, until, ..HistoryQuery::default() };
         assert_eq!(indexes(&store, &query), [299, 298, 297]);
+        let query = HistoryQuery { after: Some((0, 0)), limit: 2, ..HistoryQuery::default() };
+        assert_eq!(indexes(&store, &query), [296, 297]);
+        let query = HistoryQuery { after: Some((297, 0)), until, ..HistoryQuery::default() };
+        assert_eq!(indexes(&store, &query), [298, 299]);
+        let query = HistoryQuery { after: Some((299, 0)), before: Some((298, 0)), ..HistoryQuery::default() };
+        assert!(indexes(&store, &query).is_empty());
     }
 
     #[test]

@@ -229,8 +229,13 @@ impl Backend for Handle {
     fn history(&self, query: HistoryQuery) -> BoxFuture<'_, Result<Vec<Event>, HistoryError>> {
         let log = self.0.log.lock().unwrap();
         let older = |e: &&Event| query.before.is_none_or(|before| (e.index, e.seq) < before);
-        let found = log.events.iter().rev().filter(|e| query.matches(e)).filter(older);
-        let found = found.take(query.effective_limit()).cloned().collect();
+        let newer = |e: &&Event| query.after.is_none_or(|after| (e.index, e.seq) > after);
+        let mut found: Vec<Event> =
+            log.events.iter().filter(|e| query.matches(e)).filter(older).filter(newer).cloned().collect();
+        if query.after.is_none() {
+            found.reverse();
+        }
+        found.truncate(query.effective_limit());
         Box::pin(async move { Ok(found) })
     }
 

@@ -18,6 +18,7 @@ use coordinator::raft::HistoryQuery;
 use coordinator::raft::codec::StateMeta;
 use coordinator::raft::store::{Change, Store};
 use coordinator::raft::types::log_id;
+use coordinator_core::chain::Link;
 use coordinator_core::command::Actor;
 use coordinator_core::event::{Event, EventBody, Level};
 use coordinator_core::ids::{GroupName, NodeId};
@@ -280,6 +281,7 @@ fn event(index: u64, seq: u32) -> Event {
         appliance: None,
         operation: None,
         body: EventBody::GroupRemoved,
+        link: Link::default(),
     }
 }
 

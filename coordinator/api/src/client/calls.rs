@@ -8,8 +8,8 @@ use super::{Client, ClientError, MARGIN};
 use crate::v1::{
     Accepted, Changed, ClusterStatus, ConfirmOffRequest, Consistency, FailbackRequest, GroupList,
     GroupStatus, HistoryFilter, HistoryPage, MaintenanceRequest, ModeRequest, OperationFilter, OperationList,
-    OperationView, PREFLIGHT_LIMIT, Preflight, PreflightRequest, ReadOptions, SwitchoverRequest, Transferred,
-    UnfreezeRequest,
+    OperationView, PREFLIGHT_LIMIT, Preflight, PreflightRequest, ReadOptions, RecordFilter, RecordPage,
+    SwitchoverRequest, Transferred, UnfreezeRequest,
 };
 
 type Result<T> = std::result::Result<T, ClientError>;
@@ -103,6 +103,11 @@ impl Client {
     pub async fn preflight(&self, request: &PreflightRequest) -> Result<Preflight> {
         let limit = PREFLIGHT_LIMIT + MARGIN;
         self.ask(Method::POST, "/v1/preflight", |asked| asked.json(request).timeout(limit)).await
+    }
+
+    /// `GET /v1/history/records`.
+    pub async fn records(&self, filter: &RecordFilter) -> Result<RecordPage> {
+        self.get("/v1/history/records", filter).await
     }
 
     /// `POST /v1/cluster/transfer-leadership`.

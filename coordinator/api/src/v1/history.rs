@@ -3,8 +3,9 @@
 use std::fmt;
 use std::str::FromStr;
 
+use coordinator_core::chain::{Chain, Link};
 use coordinator_core::command::Actor;
-use coordinator_core::event::Level;
+use coordinator_core::event::{Event, Level};
 use coordinator_core::ids::{ApplianceName, GroupName, OperationId};
 use serde::{Deserialize, Serialize};
 
@@ -77,6 +78,38 @@ pub struct HistoryPage {
     pub next: Option<Cursor>,
 }
 
+/// Query of `GET /v1/history/records`: the history as it was recorded, oldest first.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RecordFilter {
+    /// Newer than this record: the last one of the page before. Absent for the beginning.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<Cursor>,
+    /// At this time or later.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<Timestamp>,
+    /// At this time or earlier.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Timestamp>,
+    /// At most this many, 1 to [`MAX_LIMIT`]. Default 50.
+    #[serde(default = "default_limit")]
+    pub limit: u32,
+    /// How fresh.
+    #[serde(default)]
+    pub consistency: Consistency,
+}
+
+/// A page of the history as it was recorded: what the digests cover.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecordPage {
+    /// Oldest first.
+    pub records: Vec<Event>,
+    /// Whether there are newer ones that match.
+    pub more: bool,
+    /// Where the history stood when this was read, or a little later.
+    pub chain: Chain,
+}
+
 /// One record.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HistoryEvent {
@@ -98,6 +131,8 @@ pub struct HistoryEvent {
     pub sentence: String,
     /// What happened, for a program: one key, the kind of event, and its facts.
     pub body: serde_json::Value,
+    /// Its place in the chain of digests.
+    pub link: Link,
 }
 
 /// Identifies a record of the history: log index and place, written `1234.0`.

@@ -18,7 +18,10 @@ pub use group::{
     AgentStatus, ApplianceRole, ApplianceStatus, BindingStatus, FencingStatus, GroupList, GroupStatus,
     GroupSummary, HeartbeatStatus, NoticeStatus, PathStatus, UnheardStatus, VantageSight,
 };
-pub use history::{Cursor, CursorError, HistoryEvent, HistoryFilter, HistoryPage, MAX_LIMIT, default_limit};
+pub use history::{
+    Cursor, CursorError, HistoryEvent, HistoryFilter, HistoryPage, MAX_LIMIT, RecordFilter, RecordPage,
+    default_limit,
+};
 pub use operation::{
     CallView, OperationFilter, OperationList, OperationState, OperationView, ReleaseView, StepView,
     TrafficView,

@@ -13,6 +13,6 @@ mod table;
 pub(super) use cluster::cluster;
 pub(super) use group::{group, plan};
 pub(super) use history::{changed, history};
-pub(super) use operation::{ending, operation, operations, steps};
+pub(super) use operation::{actor, ending, operation, operations, steps};
 pub(super) use paint::Paint;
 pub(super) use preflight::preflight;

@@ -33,7 +33,7 @@ pub(in crate::cli) fn operations(list: &OperationList, paint: Paint) -> String {
 }
 
 /// Who asked, in a word or two.
-pub(super) fn actor(actor: &Actor) -> String {
+pub(in crate::cli) fn actor(actor: &Actor) -> String {
     match actor {
         Actor::Coordinator(node) => format!("coordinator {node}"),
         Actor::Operator(name) => name.clone(),

@@ -41,6 +41,7 @@ pub(super) fn v1() -> Router<ApiState> {
         .route("/v1/operations", get(operations::list))
         .route("/v1/operations/{id}", get(operations::show))
         .route("/v1/history", get(history::list))
+        .route("/v1/history/records", get(history::records))
         .route("/v1/preflight", post(preflight::run))
 }
 

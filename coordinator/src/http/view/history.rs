@@ -1,6 +1,6 @@
 //! The history.
 
-use coordinator_api::v1::{Cursor, HistoryEvent, HistoryFilter, MAX_LIMIT};
+use coordinator_api::v1::{Cursor, HistoryEvent, HistoryFilter, MAX_LIMIT, RecordFilter};
 use coordinator_core::event::Event;
 use coordinator_core::ids::OperationId;
 
@@ -20,6 +20,7 @@ pub(in crate::http) fn history_event(event: &Event) -> HistoryEvent {
         sentence: event.to_string(),
         // Plain data with string keys always has a JSON form.
         body: serde_json::to_value(&event.body).unwrap_or_default(),
+        link: event.link,
     }
 }
 
@@ -35,6 +36,19 @@ pub(in crate::http) fn history_query(filter: &HistoryFilter) -> HistoryQuery {
         from: filter.since.map(|time| time.0),
         until: filter.until.map(|time| time.0),
         before: filter.before.map(|cursor| (cursor.index, cursor.seq)),
+        after: None,
         limit: usize::try_from(limit).unwrap_or(usize::MAX).saturating_add(1),
+    }
+}
+
+/// The same for the history as it was recorded.
+pub(in crate::http) fn record_query(filter: &RecordFilter) -> HistoryQuery {
+    let limit = filter.limit.clamp(1, MAX_LIMIT);
+    HistoryQuery {
+        from: filter.since.map(|time| time.0),
+        until: filter.until.map(|time| time.0),
+        after: Some(filter.after.map_or((0, 0), |cursor| (cursor.index, cursor.seq))),
+        limit: usize::try_from(limit).unwrap_or(usize::MAX).saturating_add(1),
+        ..HistoryQuery::default()
     }
 }

@@ -8,5 +8,5 @@ mod operation;
 
 pub(super) use cluster::{cluster_status, readiness};
 pub(super) use group::{group_status, group_summary};
-pub(super) use history::{history_event, history_query};
+pub(super) use history::{history_event, history_query, record_query};
 pub(super) use operation::{add_calls, operation_view};

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use coordinator_core::chain::{Chain, Digest, Link};
 use coordinator_core::command::*;
 use coordinator_core::event::{Event, EventBody, Level};
 use coordinator_core::ids::{NodeId, OperationId, Token};
@@ -81,6 +82,7 @@ fn samples() -> Vec<(String, Vec<u8>)> {
             gates: BTreeMap::from([(name("fw-a"), BTreeMap::from([(8_686, WallTime(7))]))]),
         },
         events: 3,
+        history: Chain { count: 9, head: Digest([7; 32]) },
     };
     for (name, record) in [
         ("Vote", WalRecord::Vote(Vote::new_committed(7, 3))),
@@ -297,5 +299,6 @@ fn event() -> Event {
         appliance: Some(name("fw-a")),
         operation: Some(OperationId(42)),
         body: EventBody::GroupDeclared { new: true },
+        link: Link { number: 9, previous: Digest([6; 32]), digest: Digest([7; 32]) },
     }
 }

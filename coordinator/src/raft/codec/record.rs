@@ -1,5 +1,6 @@
 //! What the log, the store and the snapshot hold beside entries.
 
+use coordinator_core::chain::Chain;
 use coordinator_core::event::Event;
 use coordinator_core::state::{Group, Withdrawn};
 use coordinator_core::time::WallTime;
@@ -64,6 +65,7 @@ struct StateMetaV1 {
     time: WallTime,
     events: u64,
     withdrawn: Withdrawn,
+    history: Chain,
 }
 
 /// What the store keeps beside groups and events.
@@ -79,6 +81,8 @@ pub struct StateMeta {
     pub events: u64,
     /// `State::withdrawn`.
     pub withdrawn: Withdrawn,
+    /// `State::history`.
+    pub history: Chain,
 }
 
 impl StateMeta {
@@ -89,6 +93,7 @@ impl StateMeta {
             time: self.time,
             events: self.events,
             withdrawn: self.withdrawn.clone(),
+            history: self.history,
         }
     }
 
@@ -99,6 +104,7 @@ impl StateMeta {
             time: frozen.time,
             events: frozen.events,
             withdrawn: frozen.withdrawn,
+            history: frozen.history,
         })
     }
 }

@@ -1,6 +1,9 @@
 //! `history`.
 
-use clap::{Args, ValueEnum};
+mod export;
+mod file;
+
+use clap::{Args, Subcommand, ValueEnum};
 use coordinator_api::v1::{Consistency, Cursor, HistoryFilter, Timestamp};
 use coordinator_core::event::Level;
 use coordinator_core::ids::{ApplianceName, GroupName};
@@ -10,10 +13,28 @@ use super::context::Context;
 use super::error::CliError;
 use super::output::Output;
 use super::render;
+pub(super) use file::FileError;
 
 /// Arguments of `history`.
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(super) struct HistoryArgs {
+    #[command(subcommand)]
+    command: Option<HistoryCommand>,
+    #[command(flatten)]
+    list: ListArgs,
+}
+
+#[derive(Debug, Subcommand)]
+enum HistoryCommand {
+    /// Writes the history to a file, oldest first.
+    Export(export::ExportArgs),
+    /// Checks that nothing was changed, removed, inserted or reordered.
+    Verify(export::VerifyArgs),
+}
+
+#[derive(Debug, Args)]
+struct ListArgs {
     /// Only of this group.
     #[arg(long)]
     group: Option<GroupName>,
@@ -47,7 +68,27 @@ enum LevelArg {
     Alert,
 }
 
+impl HistoryArgs {
+    /// Does what needs no cluster, if that was asked for.
+    pub(super) fn offline(&self, output: &Output) -> Option<Result<(), CliError>> {
+        match &self.command {
+            Some(HistoryCommand::Verify(args)) => {
+                args.file.as_deref().map(|file| export::verify_file(file, args, output))
+            }
+            _ => None,
+        }
+    }
+}
+
 pub(super) async fn run(context: Context, args: HistoryArgs, output: &Output) -> Result<(), CliError> {
+    match args.command {
+        Some(HistoryCommand::Export(args)) => export::export(context, args, output).await,
+        Some(HistoryCommand::Verify(args)) => export::verify(context, args, output).await,
+        None => list(context, args.list, output).await,
+    }
+}
+
+async fn list(context: Context, args: ListArgs, output: &Output) -> Result<(), CliError> {
     let now = crate::control_loop::wall_now();
     let time =
         |option: &str, text: Option<String>| text.map(|text| point_in_time(option, &text, now)).transpose();
