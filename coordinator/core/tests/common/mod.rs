@@ -144,6 +144,13 @@ impl Log {
         let result = apply(&mut self.state, self.index, &command);
         assert_eq!(check(&self.state), Vec::<String>::new(), "after {command:?}");
         assert_eq!(check_progress(&before, &self.state), Vec::<String>::new(), "after {command:?}");
+        let mut chain = before.history;
+        for event in result.iter().flatten() {
+            let json = serde_json::to_string(event).expect("every event has a JSON form");
+            assert_eq!(serde_json::from_str::<Event>(&json).expect("which reads back"), *event);
+            chain.check(event).expect("it continues the chain");
+        }
+        assert_eq!(chain, self.state.history);
         if result.is_err() {
             let expected = State { time: self.state.time, ..before };
             assert_eq!(self.state, expected, "a rejected command changed the state: {command:?}");

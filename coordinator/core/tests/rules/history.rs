@@ -1,12 +1,12 @@
 //! The chain of digests over the history.
 
-use coordinator_core::chain::{Broken, Chain, Digest};
+use coordinator_core::chain::{Broken, Chain, Digest, Link};
 use coordinator_core::command::{Actor, CommandBody};
 use coordinator_core::event::{Event, EventBody, Level};
-use coordinator_core::ids::OperationId;
-use coordinator_core::observe::Verdict;
+use coordinator_core::ids::{NodeId, OperationId};
+use coordinator_core::observe::{Evidence, Verdict};
 
-use crate::common::{Log, appliance, group, group_name};
+use crate::common::{EPOCH, Log, appliance, group, group_name};
 use crate::operations::{active_pair, start};
 
 /// What happened in a small story, oldest first, and where the chain stands after it.
@@ -100,6 +100,36 @@ fn what_is_removed_inserted_or_reordered_is_found() {
     forged[0].actor = Actor::Operator("mallory".to_owned());
     chain.append(&mut forged[0]);
     assert_eq!(check(&forged), Err(Broken::Previous { number: events[1].link.number }));
+}
+
+/// A digest that changes means that old exports no longer verify: see `chain.rs`.
+#[test]
+fn the_digest_of_what_was_once_recorded_stays_the_same() {
+    let mut event = Event {
+        index: 42,
+        seq: 1,
+        at: EPOCH,
+        actor: Actor::Coordinator(NodeId(1)),
+        level: Level::Warning,
+        group: Some(group_name("dmz")),
+        appliance: Some(appliance("fw-a")),
+        operation: Some(OperationId(42)),
+        body: EventBody::VerdictChanged {
+            from: Verdict::Up,
+            to: Verdict::Down,
+            evidence: vec![Evidence {
+                vantage: NodeId(2),
+                appliance: appliance("fw-a"),
+                verdict: Verdict::Down,
+                detail: "tcp 10.0.1.4:22: timed out".to_owned(),
+                age_ms: 120,
+            }],
+        },
+        link: Link::default(),
+    };
+    let mut chain = Chain { count: 8, head: Digest([6; 32]) };
+    chain.append(&mut event);
+    assert_eq!(chain.head.to_string(), "9fa89fc525bd2be37087947d525adecc08cd1a6fad8043647380f6ca75d33f5d");
 }
 
 #[test]
