@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use tracing::error;
 
 use crate::clock;
+use crate::probe_gate::GateHealth;
 use crate::service::Handle;
 
 /// Where and how the health endpoint is served.
@@ -48,9 +49,9 @@ pub struct Health {
     pub vips_up: bool,
     /// What to hold under the lease, as `address on interface`.
     pub vips: Vec<String>,
-    /// Which probe gates to open under the lease, for instance `tcp 8686`.
+    /// The probe gates that are opened under the lease.
     #[serde(default)]
-    pub gates: Vec<String>,
+    pub gates: Vec<GateHealth>,
     /// By node id.
     pub coordinators: BTreeMap<u64, CoordinatorHealth>,
     /// The ways to the group's other appliances.
@@ -131,7 +132,7 @@ impl Health {
                 .map(millis),
             vips_up: standing.vips_up,
             vips: standing.vips.iter().map(|vip| format!("{} on {}", vip.address, vip.interface)).collect(),
-            gates: standing.gates.iter().map(|assigned| assigned.gate.to_string()).collect(),
+            gates: handle.gates(),
             coordinators: coordinators.collect(),
             peers: handle.peers(),
             notices: handle.notices(),

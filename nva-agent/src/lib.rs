@@ -46,6 +46,7 @@ pub use cli::{main, options, run_from_config};
 pub use contacts::Contact;
 pub use farewell::Stop;
 pub use peer::{PeerListenError, PeerOptions};
+pub use probe_gate::GateHealth;
 pub use service::{
     Agent, Coordinator, DEFAULT_INTERVAL, Error, Handle, LONGEST_INTERVAL, Options, SHORTEST_INTERVAL,
 };

@@ -16,6 +16,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tracing::{info, warn};
 
+use crate::clock;
 use crate::contacts::{Contact, Contacts};
 use crate::farewell::{self, Stop};
 use crate::health::{self, HealthOptions};
@@ -26,6 +27,7 @@ use crate::peer::link::{Keeper, Links};
 use crate::peer::promiser::Promiser;
 use crate::peer::server::{self, PeerServer, Serving};
 use crate::peer::{self, PeerListenError, PeerOptions};
+use crate::probe_gate::{GateBoard, GateHealth};
 use crate::relayed::Relayed;
 use crate::reporter::{Life, Reporter};
 use crate::standing::Standing;
@@ -44,6 +46,9 @@ pub const DEFAULT_INTERVAL: Duration = Duration::from_millis(100);
 const QUEUE: usize = 64;
 /// How long a graceful stop waits for the last reports, and for the VIPs to be gone before that.
 const LAST_WORDS: Duration = Duration::from_millis(1_000);
+
+/// How often it is looked whether anything is amiss that no change of standing tells of.
+const LOOK_EVERY: Duration = Duration::from_secs(10);
 
 /// A coordinator to report to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -134,6 +139,7 @@ pub struct Handle {
     contacts: Contacts,
     links: Links,
     board: Board,
+    probes: GateBoard,
     health: Option<SocketAddr>,
     peer_listen: Vec<SocketAddr>,
 }
@@ -169,7 +175,12 @@ impl Handle {
         self.board.all()
     }
 
-    /// Where the agent listens for them.
+    /// How the group's probe gates on this appliance are.
+    pub fn gates(&self) -> Vec<GateHealth> {
+        self.probes.health(clock::now())
+    }
+
+    /// Where the agent listens for the other appliances.
     pub fn peer_addresses(&self) -> &[SocketAddr] {
         &self.peer_listen
     }
@@ -180,7 +191,7 @@ impl Handle {
         let deaf = failsafe && self.peer_listen.is_empty();
         let warning = "the group is declared with quorum_loss = \"failsafe\", and this agent has no `peer_listen`: \
                        it promises nothing, so the group's VIPs go when the coordinators' quorum is lost";
-        deaf.then(|| warning.to_owned()).into_iter().collect()
+        deaf.then(|| warning.to_owned()).into_iter().chain(self.probes.warnings(clock::now())).collect()
     }
 
     /// Where the health endpoint listens.
@@ -236,6 +247,7 @@ impl Agent {
             contacts: Contacts::new(options.coordinators.iter().map(|c| c.node)),
             links,
             board: Board::new(azure.iter().map(|_| NoticeSource::Azure)),
+            probes: GateBoard::default(),
             health: health.as_ref().and_then(|(listener, _)| listener.local_addr().ok()),
             peer_listen: peer_listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect(),
         };
@@ -262,7 +274,7 @@ impl Agent {
         let mut holder = spawn_holder(
             store,
             options.appliance.clone(),
-            options.interfaces.clone(),
+            (options.interfaces.clone(), handle.probes.clone()),
             standing,
             (answered, heard),
             stopping,
@@ -285,6 +297,7 @@ impl Agent {
         let health =
             health.map(|(listener, options)| tokio::spawn(health::serve(listener, options, handle.clone())));
 
+        let warner = tokio::spawn(warn_of_what_is_amiss(handle.clone()));
         let mut peers = None;
         if let (Some(options), Some(keeper)) = (&options.peers, keeper) {
             peers = Some(spawn_peers(peer_listeners, options, keeper, &handle, events));
@@ -301,6 +314,7 @@ impl Agent {
             warn!("not every coordinator took the last report in time");
         }
         drop((peers, listening));
+        warner.abort();
         if let Some(health) = health {
             health.abort();
         }
@@ -356,12 +370,12 @@ fn spawn_peers(
     let mut peers = JoinSet::new();
     peers.spawn(keeper.run());
     peers.spawn(promiser.run());
-    peers.spawn(warn_of_deafness(handle.clone()));
     (serving, peers)
 }
 
-/// Says so once for each declaration that asks for more than this agent is configured for.
-async fn warn_of_deafness(handle: Handle) {
+/// Says once what ought to be put right: a declaration that asks for more than this agent is configured
+/// for, a probe gate at which nobody asks.
+async fn warn_of_what_is_amiss(handle: Handle) {
     let mut standing = handle.watch();
     let mut before = Vec::new();
     loop {
@@ -370,7 +384,8 @@ async fn warn_of_deafness(handle: Handle) {
             warn!("{warning}");
         }
         before = warnings;
-        if standing.changed().await.is_err() {
+        // An error within the time means that the holder is gone.
+        if let Ok(Err(_)) = tokio::time::timeout(LOOK_EVERY, standing.changed()).await {
             return;
         }
     }
@@ -380,7 +395,7 @@ async fn warn_of_deafness(handle: Handle) {
 fn spawn_holder(
     store: TokenStore,
     appliance: ApplianceName,
-    interfaces: AllowedInterfaces,
+    (interfaces, probes): (AllowedInterfaces, GateBoard),
     standing: watch::Sender<Standing>,
     (answers, peers): (mpsc::Receiver<Answer>, mpsc::Receiver<PeerEvent>),
     stop: watch::Receiver<bool>,
@@ -391,7 +406,7 @@ fn spawn_holder(
     let body = move || {
         let result = tokio::runtime::Builder::new_current_thread().enable_all().build().and_then(|runtime| {
             runtime.block_on(async {
-                let enforcer = KernelEnforcer::connect(&appliance, interfaces, answering)?;
+                let enforcer = KernelEnforcer::connect(&appliance, interfaces, answering, probes)?;
                 Holder::new(store, enforcer, standing).run(answers, peers, stop).await;
                 Ok(())
             })

@@ -23,7 +23,7 @@ use crate::enforcer::{Enforcer, Up};
 use crate::gate::Gate;
 use crate::gate_time::{self, Opened};
 use crate::interfaces::{self, Interface};
-use crate::probe_gate::{ProbeGates, Told};
+use crate::probe_gate::{GateBoard, ProbeGates, Told};
 
 /// Where VIPs may go.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,11 +50,12 @@ pub(crate) struct KernelEnforcer {
 
 impl KernelEnforcer {
     /// Connects to the kernel, in the network namespace of this thread.
-    /// Health probes are answered by tasks of `runtime`.
+    /// Health probes are answered by tasks of `runtime`; `board` says how that goes.
     pub(crate) fn connect(
         appliance: &ApplianceName,
         allowed: AllowedInterfaces,
         runtime: Handle,
+        board: GateBoard,
     ) -> io::Result<Self> {
         Ok(KernelEnforcer {
             addresses: Addresses::connect()?,
@@ -63,7 +64,7 @@ impl KernelEnforcer {
             opened: Opened::default(),
             announcer: None,
             allowed,
-            probes: ProbeGates::connect(appliance, runtime)?,
+            probes: ProbeGates::connect(appliance, runtime, board)?,
         })
     }
 

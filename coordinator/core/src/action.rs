@@ -34,13 +34,13 @@ pub enum Action {
         token: Token,
     },
     /// Watch for the agent of `to` to hold the lease under the operation's token; then
-    /// `RecordStep` for the VIP `binding`.
+    /// `RecordStep` for the VIP or probe gate `binding`.
     AwaitHold {
         /// The group.
         group: GroupName,
         /// The operation.
         operation: OperationId,
-        /// The VIP.
+        /// The VIP or probe gate.
         binding: BindingName,
         /// The new holder.
         to: ApplianceName,

@@ -19,7 +19,7 @@ use crate::time::Mono;
 pub struct Holding {
     /// What it has accepted and what it holds.
     pub held: Held,
-    /// Whether the VIPs are on the interfaces, announced, under the lease held.
+    /// Whether the VIPs are on the interfaces, announced, and the probe gates open, under the lease held.
     pub vips_up: bool,
     /// The declaration that it acts on; 0 before it knows one.
     pub revision: u64,

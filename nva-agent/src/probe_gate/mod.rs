@@ -9,6 +9,7 @@
 //! Without nftables a TCP gate is refused. An HTTP gate still works, because an answer needs the
 //! process: one that is dead or hangs gives none.
 
+mod board;
 mod ports;
 mod responder;
 
@@ -23,6 +24,8 @@ use tracing::{info, warn};
 
 use crate::clock;
 use crate::gate_time::{self, Opened};
+pub(crate) use board::GateBoard;
+pub use board::GateHealth;
 use ports::PortGate;
 use responder::Responder;
 
@@ -61,12 +64,13 @@ pub(crate) struct ProbeGates {
     responders: BTreeMap<u16, Responder>,
     /// Where probes are answered: not on the thread that owns the lease.
     runtime: Handle,
+    board: GateBoard,
 }
 
 impl ProbeGates {
     /// Connects to the kernel, in the network namespace of this thread. Probes will be answered by
-    /// tasks of `runtime`.
-    pub(crate) fn connect(appliance: &ApplianceName, runtime: Handle) -> io::Result<Self> {
+    /// tasks of `runtime`, and `board` says how that goes.
+    pub(crate) fn connect(appliance: &ApplianceName, runtime: Handle, board: GateBoard) -> io::Result<Self> {
         Ok(ProbeGates {
             kernel: PortGate::connect(appliance)?,
             no_kernel: None,
@@ -74,6 +78,7 @@ impl ProbeGates {
             declared: Vec::new(),
             responders: BTreeMap::new(),
             runtime,
+            board,
         })
     }
 
@@ -84,6 +89,7 @@ impl ProbeGates {
             self.shut();
             self.responders.retain(|_, responder| gates.contains(responder.gate()));
             self.declared = gates.to_vec();
+            self.board.declared(gates);
         }
         if gates.is_empty() {
             self.leave();
@@ -141,7 +147,7 @@ impl ProbeGates {
         };
         for gate in &self.declared {
             let open = match self.responders.get_mut(&gate.port) {
-                Some(responder) => responder.open(told, &self.runtime),
+                Some(responder) => responder.open(told, &self.runtime, &self.board),
                 None => Err(io::ErrorKind::NotConnected.into()),
             };
             if let Err(error) = open {
@@ -150,6 +156,7 @@ impl ProbeGates {
                 return Err(fault);
             }
         }
+        self.board.told(told, self.no_kernel.is_none(), clock::now());
         Ok(told != Told::Shut)
     }
 
@@ -162,6 +169,7 @@ impl ProbeGates {
             }
         }
         self.responders.values_mut().for_each(Responder::shut);
+        self.board.told(Told::Shut, self.no_kernel.is_none(), clock::now());
     }
 
     /// Leaves nothing behind.
@@ -169,6 +177,7 @@ impl ProbeGates {
         self.shut();
         self.responders.clear();
         self.declared.clear();
+        self.board.declared(&[]);
         self.leave();
     }
 

@@ -22,7 +22,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::AbortHandle;
 use tracing::debug;
 
-use super::Told;
+use super::{GateBoard, Told};
 use crate::clock;
 
 /// Connections that wait to be accepted. Few: without the kernel's gate, this is how many more a
@@ -62,14 +62,14 @@ impl Responder {
     }
 
     /// Answers as told, from now on; listens if it did not.
-    pub(crate) fn open(&mut self, told: Told, runtime: &Handle) -> io::Result<()> {
+    pub(crate) fn open(&mut self, told: Told, runtime: &Handle, board: &GateBoard) -> io::Result<()> {
         self.told.send_replace(told);
         if self.listening.as_ref().is_some_and(|task| !task.is_finished()) {
             return Ok(());
         }
         self.socket.listen(BACKLOG)?;
         let listener: std::net::TcpListener = self.socket.try_clone()?.into();
-        let answering = answer(listener, self.gate.clone(), self.told.subscribe());
+        let answering = answer(listener, self.gate.clone(), self.told.subscribe(), board.clone());
         self.listening = Some(runtime.spawn(answering).abort_handle());
         Ok(())
     }
@@ -113,7 +113,12 @@ fn bound(port: u16) -> io::Result<Socket> {
     Ok(socket)
 }
 
-async fn answer(listener: std::net::TcpListener, gate: GateSpec, told: watch::Receiver<Told>) {
+async fn answer(
+    listener: std::net::TcpListener,
+    gate: GateSpec,
+    told: watch::Receiver<Told>,
+    board: GateBoard,
+) {
     let listener = match TcpListener::from_std(listener) {
         Ok(listener) => listener,
         Err(error) => return debug!(%error, port = gate.port, "could not listen for probes"),
@@ -132,6 +137,7 @@ async fn answer(listener: std::net::TcpListener, gate: GateSpec, told: watch::Re
         if !gate.admits(peer.ip()) {
             continue;
         }
+        board.probed(gate.port, peer.ip(), clock::now());
         // To be accepted is all that a TCP probe asks for.
         if gate.protocol == GateProtocol::Tcp {
             continue;

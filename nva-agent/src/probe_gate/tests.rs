@@ -58,7 +58,7 @@ async fn nothing_listens_while_it_is_shut_and_it_opens_again() {
     for _ in 0..3 {
         let refused = ask(address, READY).await.unwrap_err();
         assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused);
-        responder.open(Told::Open, &Handle::current()).unwrap();
+        responder.open(Told::Open, &Handle::current(), &GateBoard::default()).unwrap();
         assert_eq!(status(address, READY).await, "200");
         responder.shut();
     }
@@ -67,7 +67,7 @@ async fn nothing_listens_while_it_is_shut_and_it_opens_again() {
 #[tokio::test]
 async fn a_tcp_gate_accepts_and_closes_while_it_is_open() {
     let (mut responder, address) = bound(gate(GateProtocol::Tcp, &[]));
-    responder.open(Told::Open, &Handle::current()).unwrap();
+    responder.open(Told::Open, &Handle::current(), &GateBoard::default()).unwrap();
     assert_eq!(ask(address, "").await.unwrap(), "");
     let v6 = SocketAddr::from((std::net::Ipv6Addr::LOCALHOST, address.port()));
     if std::net::TcpListener::bind("[::1]:0").is_ok() {
@@ -81,18 +81,34 @@ async fn a_tcp_gate_accepts_and_closes_while_it_is_open() {
 async fn after_its_deadline_it_says_so_although_nobody_shut_it() {
     let (mut responder, address) = bound(gate(http(), &[]));
     let deadline = clock::now().plus(Duration::from_millis(300));
-    responder.open(Told::Until(deadline), &Handle::current()).unwrap();
+    responder.open(Told::Until(deadline), &Handle::current(), &GateBoard::default()).unwrap();
     assert_eq!(status(address, READY).await, "200");
     tokio::time::sleep(deadline.since(clock::now())).await;
     assert_eq!(status(address, READY).await, "503");
-    responder.open(Told::Until(clock::now().plus(PATIENCE)), &Handle::current()).unwrap();
+    responder
+        .open(Told::Until(clock::now().plus(PATIENCE)), &Handle::current(), &GateBoard::default())
+        .unwrap();
     assert_eq!(status(address, READY).await, "200", "renewed");
+}
+
+#[tokio::test]
+async fn who_asks_is_written_down() {
+    let (mut responder, address) = bound(gate(http(), &["127.0.0.0/8"]));
+    let board = GateBoard::default();
+    board.declared(std::slice::from_ref(responder.gate()));
+    responder.open(Told::Open, &Handle::current(), &board).unwrap();
+    for _ in 0..3 {
+        status(address, READY).await;
+    }
+    let health = board.health(clock::now()).remove(0);
+    assert_eq!((health.probes, health.last_from), (3, Some(address.ip())));
+    assert_eq!(health.gate, format!("http {} /ready", address.port()));
 }
 
 #[tokio::test]
 async fn only_the_declared_path_is_answered_with_200() {
     let (mut responder, address) = bound(gate(http(), &[]));
-    responder.open(Told::Open, &Handle::current()).unwrap();
+    responder.open(Told::Open, &Handle::current(), &GateBoard::default()).unwrap();
     assert_eq!(status(address, "GET / HTTP/1.1\r\nhost: x\r\n\r\n").await, "404");
     assert_eq!(status(address, "DELETE /ready HTTP/1.1\r\nhost: x\r\n\r\n").await, "405");
     assert_eq!(status(address, "HEAD /ready HTTP/1.1\r\nhost: x\r\n\r\n").await, "200");
@@ -101,12 +117,12 @@ async fn only_the_declared_path_is_answered_with_200() {
 #[tokio::test]
 async fn strangers_and_those_who_say_nothing_or_too_much_get_no_answer() {
     let (mut responder, address) = bound(gate(http(), &["192.0.2.0/24"]));
-    responder.open(Told::Open, &Handle::current()).unwrap();
+    responder.open(Told::Open, &Handle::current(), &GateBoard::default()).unwrap();
     let nothing = |answer: io::Result<String>| answer.map_or(true, |answer| answer.is_empty());
     assert!(nothing(ask(address, READY).await), "not in the list");
 
     let (mut responder, address) = bound(gate(http(), &["127.0.0.0/8"]));
-    responder.open(Told::Open, &Handle::current()).unwrap();
+    responder.open(Told::Open, &Handle::current(), &GateBoard::default()).unwrap();
     assert_eq!(status(address, READY).await, "200");
     let silent = std::time::Instant::now();
     let answer = ask(address, "GET /ready HTTP/1.1\r\n").await;

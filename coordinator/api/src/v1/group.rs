@@ -229,7 +229,7 @@ pub struct AgentStatus {
     pub highest: Token,
     /// The token of the lease that it holds.
     pub holding: Option<Token>,
-    /// Whether the VIPs are up.
+    /// Whether the VIPs are up and the probe gates open.
     pub vips_up: bool,
     /// What keeps the appliance from carrying traffic.
     pub faults: Vec<String>,
@@ -245,7 +245,7 @@ pub struct AgentStatus {
 pub struct BindingStatus {
     /// Its name.
     pub name: BindingName,
-    /// `vip`, `public-ip`, `route`, …
+    /// `vip`, `probe-gate`, `public-ip`, `route`, …
     pub kind: String,
     /// What it is, for a person: the address, or the resource's id.
     pub what: String,

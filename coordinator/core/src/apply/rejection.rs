@@ -190,12 +190,12 @@ pub enum Rejection {
         /// Which appliance.
         appliance: ApplianceName,
     },
-    /// A VIP was reported as moved while an earlier holder may still hold it.
+    /// A VIP or probe gate was reported as moved while an earlier holder may still hold it.
     #[error("{binding} of group {group} cannot have moved: {holder} may still hold it")]
     NotReleased {
         /// The group.
         group: GroupName,
-        /// The VIP.
+        /// Which.
         binding: BindingName,
         /// Who may hold it.
         holder: ApplianceName,

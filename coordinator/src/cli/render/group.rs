@@ -85,7 +85,7 @@ fn vantages(member: &ApplianceStatus) -> String {
 fn agent_words(agent: &AgentStatus, paint: Paint) -> String {
     let lease = match agent.holding {
         Some(token) if agent.vips_up => format!("holds token {token}"),
-        Some(token) => paint.warn(format!("has token {token}, VIPs not up")),
+        Some(token) => paint.warn(format!("has token {token}, not up")),
         None => "holds nothing".to_owned(),
     };
     let faults: String = agent.faults.iter().map(|fault| format!(", {}", paint.bad(fault))).collect();
