@@ -41,6 +41,11 @@ impl AzureStage {
         &self.scene.arm
     }
 
+    /// Where it is served: ARM, the token endpoint and the metadata service.
+    pub fn url(&self) -> String {
+        self.served.url()
+    }
+
     /// The group in the cloud, and its judge.
     pub fn scene(&self) -> &Scene {
         &self.scene

@@ -69,6 +69,14 @@ impl Cluster {
         Cluster::make(loopback_nodes()?, &[], groups, None, Clocks::default())
     }
 
+    /// The same with an agent of each of these appliances, on loopback as well. They hold no VIPs.
+    ///
+    /// # Errors
+    /// When `init` refuses.
+    pub fn on_loopback_with(groups: &str, agents: &[&str]) -> Result<Cluster> {
+        Cluster::make(loopback_nodes()?, agents, groups, None, Clocks::default())
+    }
+
     /// Coordinators on the hosts `c1` to `c3`, an agent on each of `fw-a` and `fw-b`, and an
     /// operator on `client`. Nothing is started yet.
     ///
@@ -174,8 +182,26 @@ impl Cluster {
     /// # Errors
     /// When there is no such agent.
     pub fn state_dir_of(&self, appliance: &str) -> Result<PathBuf> {
+        Ok(self.agent_config_of(appliance)?.with_file_name("state"))
+    }
+
+    /// An agent's configuration.
+    ///
+    /// # Errors
+    /// When there is no such agent.
+    pub fn agent_config_of(&self, appliance: &str) -> Result<&Path> {
         let config = self.made.agents.get(&ApplianceName::new(appliance)?);
-        Ok(config.with_context(|| format!("no agent of {appliance}"))?.with_file_name("state"))
+        config.map(PathBuf::as_path).with_context(|| format!("no agent of {appliance}"))
+    }
+
+    /// Changes the text of an agent's configuration, for its next start.
+    ///
+    /// # Errors
+    /// When there is no such agent, or its file cannot be read or written.
+    pub fn configure_agent(&self, appliance: &str, change: impl FnOnce(String) -> String) -> Result<()> {
+        let file = self.agent_config_of(appliance)?;
+        let text = std::fs::read_to_string(file)?;
+        Ok(std::fs::write(file, change(text))?)
     }
 
     /// A client of one coordinator, for whoever can reach it: for a cluster on a network, a thread

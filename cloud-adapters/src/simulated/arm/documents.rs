@@ -18,6 +18,22 @@ pub fn vm_id(group: &str, name: &str) -> String {
     )
 }
 
+/// An event that is announced to the machine `vm`, for a time as the metadata service writes it:
+/// `Mon, 19 Sep 2016 18:29:47 GMT`.
+pub fn scheduled_event(id: &str, kind: &str, vm: &str, not_before: &str, seconds: i64) -> Value {
+    json!({
+        "EventId": id,
+        "EventType": kind,
+        "ResourceType": "VirtualMachine",
+        "Resources": [vm],
+        "EventStatus": "Scheduled",
+        "NotBefore": not_before,
+        "Description": "Host server is undergoing maintenance.",
+        "EventSource": "Platform",
+        "DurationInSeconds": seconds,
+    })
+}
+
 /// One IP configuration of a NIC.
 #[derive(Debug, Clone, Copy)]
 pub struct Configuration<'a> {

@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use super::cloud::{Answer, ArmCloud};
 use super::faults::{ArmFault, ArmFaults, Fate};
 use super::identity::{Identities, expired};
+use super::metadata::Events;
 use crate::azure::resource_id::short_of_path;
 use crate::azure::transport::{HttpRequest, HttpResponse, Transport, TransportError};
 use crate::simulated::model::CallSeen;
@@ -34,6 +35,7 @@ pub struct FakeArm {
 struct Inner {
     cloud: ArmCloud,
     identities: Identities,
+    events: Events,
     faults: ArmFaults,
     arrived: u64,
     writes: u64,
@@ -89,7 +91,33 @@ impl FakeArm {
         self.lock().identities.serial()
     }
 
-    /// The calls of ARM, oldest first; not those for tokens.
+    /// Announces an event to the machines that it names; it replaces the one of the same id. See
+    /// [`scheduled_event`](super::documents::scheduled_event).
+    pub fn announce(&self, event: serde_json::Value) {
+        self.lock().events.announce(event);
+    }
+
+    /// Takes an event off the list.
+    pub fn withdraw(&self, id: &str) {
+        self.lock().events.withdraw(id);
+    }
+
+    /// The status of a listed event: `Scheduled` or `Started`.
+    pub fn event_status(&self, id: &str) -> Option<String> {
+        self.lock().events.status(id)
+    }
+
+    /// How often the list of events was asked for.
+    pub fn events_asked(&self) -> u64 {
+        self.lock().events.asked()
+    }
+
+    /// Has the list of events be answered with this instead; `None` ends that.
+    pub fn break_events(&self, answer: Option<Answer>) {
+        self.lock().events.instead(answer);
+    }
+
+    /// The calls of ARM, oldest first, and those that start events; not those for tokens.
     pub fn calls(&self) -> Vec<CallSeen> {
         self.lock().calls.iter().cloned().collect()
     }
@@ -112,8 +140,7 @@ impl FakeArm {
         headers: &HeaderMap,
         body: Vec<u8>,
     ) -> Outcome {
-        let token = self.lock().identities.answer(Instant::now(), method, url.path(), headers, &body);
-        if let Some(answer) = token {
+        if let Some(answer) = self.metadata(method, url, headers, &body) {
             return Outcome::Answered(answer);
         }
         let (number, fate) = self.arrive(method, url.path());
@@ -126,6 +153,22 @@ impl FakeArm {
             let _ = done.send(outcome);
         });
         outcome.await.unwrap_or(Outcome::Lost)
+    }
+
+    /// What does not go to ARM: no fault meets it, and only a change is kept.
+    fn metadata(&self, method: &str, url: &Url, headers: &HeaderMap, body: &[u8]) -> Option<Answer> {
+        let (now, at, path) = (Instant::now(), self.elapsed(), url.path());
+        let mut inner = self.lock();
+        if let Some(token) = inner.identities.answer(now, method, path, headers, body) {
+            return Some(token);
+        }
+        let answer = inner.events.answer(method, path, headers, body)?;
+        if method == "POST" {
+            let number = inner.arrived;
+            let (call, result) = (format!("POST {path}"), answer.status.to_string());
+            inner.calls.push_back(CallSeen { number, at, call, result });
+        }
+        Some(answer)
     }
 
     fn arrive(&self, method: &str, path: &str) -> (u64, Fate) {

@@ -5,7 +5,8 @@
 //! - [`documents`]: NICs, public IPs, route tables and virtual machines to start with.
 //! - [`faults`]: what goes wrong, and when.
 //! - [`scene`]: a whole group in it, and a judge of what became of that.
-//! - `identity`: the token endpoint, and the metadata service of a machine.
+//! - `identity`: the token endpoint, and the tokens of the metadata service of a machine.
+//! - `metadata`: its scheduled events.
 //! - [`FakeArm`]: all of it, as a [`Transport`](crate::azure::transport::Transport) on whatever
 //!   clock the runtime has, or served over HTTP.
 //!
@@ -19,6 +20,7 @@ pub mod documents;
 mod fake;
 pub mod faults;
 mod identity;
+mod metadata;
 pub mod scene;
 mod server;
 
