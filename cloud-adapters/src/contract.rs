@@ -27,7 +27,10 @@ use futures::future::{BoxFuture, join_all};
 
 pub use backoff::Backoff;
 pub use checks::{Checks, Endpoint, Hop, Subject, look_at_bindings, write_unchanged};
-pub use driver::{Report, entangled, inspect, move_binding, move_binding_at, move_bindings};
+pub use driver::{
+    Preview, PreviewedWrite, Report, entangled, inspect, move_binding, move_binding_at, move_bindings,
+    preview,
+};
 pub use error::{AdapterError, Cause};
 pub use journal::{JOURNAL_CALLS, Journal};
 pub use locks::{ResourceLocks, Turn};

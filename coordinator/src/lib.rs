@@ -4,6 +4,7 @@ mod adapters;
 mod cli;
 pub mod control_loop;
 pub mod demo;
+pub mod dry_run;
 pub mod http;
 pub mod init;
 pub mod node;

@@ -121,12 +121,16 @@ pub async fn run(config: CoordinatorConfig, shutdown: impl Future<Output = ()>) 
         replica: replica.clone(),
         control: control.clone(),
         peers: peers.clone(),
-        adapters,
+        adapters: adapters.clone(),
         hooks: config.hooks,
         limits: limits.clone(),
         nics: adapters::nics(&config.adapters),
     });
-    let api = ApiState::new(Node { replica: replica.clone(), control, limits, preflights }, tokens, peers);
+    let api = ApiState::new(
+        Node { replica: replica.clone(), control, limits, adapters, preflights },
+        tokens,
+        peers,
+    );
     let (stop, stopping) = watch::channel(false);
     let raft_routes = raft::server::router(replica.clone());
     let cluster = http::serve_cluster(

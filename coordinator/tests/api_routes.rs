@@ -568,3 +568,76 @@ async fn only_coordinators_ask_each_other_for_their_part_of_a_preflight() {
     let refused = send(&cluster, asked(PeerIdentity::Agent(name("fw-a")))).await;
     assert_eq!((refused.status, refused.problem()), (StatusCode::FORBIDDEN, "forbidden"));
 }
+
+#[tokio::test]
+async fn a_dry_run_says_what_would_be_done_and_does_nothing() {
+    let (node, router) = settled().await;
+    let before =
+        (Handle(node.clone()).state(), ask(&router, Method::GET, "/v1/history", Value::Null).await.json);
+    let path = "/v1/groups/dmz/switchover";
+    let dry = ask(&router, Method::POST, path, json!({"reason": "x", "dry_run": true})).await;
+    assert_eq!(dry.status, StatusCode::OK, "{}", dry.json);
+    assert_eq!((&dry.json["from"], &dry.json["to"]), (&json!("fw-a"), &json!("fw-b")));
+    assert_eq!(dry.json["refused"], json!([]));
+    assert_eq!(dry.json["parts"][0]["what"], "fw-b takes inside under its lease");
+    let first = dry.json["first"][0].as_str().unwrap();
+    assert!(first.starts_with("fw-a lets go of its lease") && first.contains("3031 ms"), "{first}");
+    // The activation is no move from one appliance to another, so nothing is recorded yet.
+    let steps = json!([{"binding": "inside", "kind": "vip"}]);
+    assert_eq!(dry.json["estimate"], json!({"steps": steps}));
+
+    let refused =
+        ask(&router, Method::POST, path, json!({"reason": "x", "to": "fw-a", "dry_run": true})).await;
+    assert_eq!(refused.status, StatusCode::OK, "{}", refused.json);
+    assert_eq!(refused.json["refused"].as_array().map(Vec::len), Some(1), "{}", refused.json);
+    assert_eq!((&refused.json["to"], &refused.json["parts"]), (&Value::Null, &json!([])));
+    let failback = "/v1/groups/dmz/failback";
+    let refused = ask(&router, Method::POST, failback, json!({"reason": "x", "dry_run": true})).await;
+    assert!(!refused.json["refused"].as_array().unwrap().is_empty(), "{}", refused.json);
+
+    for (path, body, code) in [
+        ("/v1/groups/none/switchover", json!({"reason": "x", "dry_run": true}), "unknown-group"),
+        (path, json!({"reason": "x", "to": "fw-x", "dry_run": true}), "unknown-appliance"),
+        (path, json!({"reason": " ", "dry_run": true}), "unprocessable"),
+    ] {
+        assert_eq!(ask(&router, Method::POST, path, body).await.problem(), code);
+    }
+    let after =
+        (Handle(node.clone()).state(), ask(&router, Method::GET, "/v1/history", Value::Null).await.json);
+    assert_eq!(after, before);
+}
+
+#[tokio::test]
+async fn a_dry_run_estimates_by_earlier_moves() {
+    let (node, router) = settled().await;
+    let path = "/v1/groups/dmz/switchover";
+    let moved = ask(&router, Method::POST, path, json!({"reason": "x"})).await;
+    let operation = serde_json::from_value(moved.json["operation"].clone()).unwrap();
+    let started = Handle(node.clone()).state().time;
+    let at = |ms: u64| coordinator_core::time::WallTime(started.0 + ms);
+    let group: GroupName = "dmz".parse().unwrap();
+    let commands = [
+        CommandBody::RecordRelease {
+            group: group.clone(),
+            appliance: name("fw-a"),
+            token: coordinator_core::ids::OperationId::token(operation),
+            proof: coordinator_core::command::ReleaseProof::Confirmed,
+        },
+        CommandBody::RecordStep(coordinator_core::command::RecordStep {
+            group,
+            operation,
+            binding: "inside".parse().unwrap(),
+            outcome: coordinator_core::command::StepOutcome::Done,
+            calls: Vec::new(),
+            took: Duration::from_millis(200),
+        }),
+    ];
+    for body in commands {
+        let actor = coordinator_core::command::Actor::Coordinator(NodeId(1));
+        node.apply(&coordinator_core::command::Command { at: at(250), actor, body }).unwrap();
+    }
+    let dry = ask(&router, Method::POST, path, json!({"reason": "x", "dry_run": true})).await;
+    let total = json!({"samples": 1, "median_ms": 250, "worst_ms": 250});
+    assert_eq!(dry.json["estimate"]["total"], total, "{}", dry.json);
+    assert_eq!(dry.json["estimate"]["steps"][0]["timings"], total);
+}

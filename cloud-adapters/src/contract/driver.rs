@@ -5,6 +5,8 @@
 //! as for ten, and refuses a second write while it is at work on the first.
 
 mod merge;
+mod plan;
+mod preview;
 mod progress;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,8 +18,10 @@ use coordinator_core::model::BindingSpec;
 use futures::future::{Either, join_all, select};
 
 use super::{Actual, Adapter, AdapterError, Gate, Journal, MoveJob, Pace, Pointing, RealTime};
-use merge::{Merged, Overlay};
+use merge::Merged;
 use progress::Progress;
+
+pub use preview::{Preview, PreviewedWrite, preview};
 
 /// What became of a job: told once for each, as soon as it is known, by its place in the list.
 pub type Report<'a> = &'a mut (dyn FnMut(usize, Result<(), AdapterError>) + Send);
@@ -210,30 +214,14 @@ impl Moving<'_> {
         seen
     }
 
-    /// Claims what is not claimed yet, all side by side: none rests on another. Returns the jobs
-    /// that had nothing left to claim.
+    /// Claims what is not claimed yet. Returns the jobs that had nothing left to claim.
     async fn claim(&mut self, seen: &[Seen]) -> Vec<usize> {
-        let (mut merged, mut overlay) = (Merged::default(), Overlay::default());
-        let mut claimed = Vec::new();
-        for Seen { at, actual } in seen {
-            match self.adapter.plan_claim(&overlay.over(actual), self.jobs[*at].job) {
-                // Another job may be claiming for this one as well: then it waits for the next read.
-                Ok(claims) if claims.is_empty() => {
-                    if !merged.touches(actual) {
-                        claimed.push(*at);
-                    }
-                }
-                Ok(claims) => {
-                    for claim in claims {
-                        overlay.put(&claim, self.jobs[*at].job.token);
-                        merged.add(0, *at, claim);
-                    }
-                }
-                Err(error) => self.fail(*at, error),
-            }
+        let mut planned = plan::claims(self.adapter, |at| self.jobs[at].job, seen);
+        for (at, error) in planned.failed {
+            self.fail(at, error);
         }
         let settled = |at: usize| seen.iter().any(|seen| seen.at == at && seen.actual.settled);
-        for (at, result) in write(self.adapter, self.gate, self.journal, &mut merged).await {
+        for (at, result) in write(self.adapter, self.gate, self.journal, &mut planned.merged).await {
             match result {
                 // Clouds refuse writes to what they are at work on. That is no failure, and takes
                 // longer than failures are ridden out for.
@@ -241,39 +229,28 @@ impl Moving<'_> {
                 result => self.wrote(at, result),
             }
         }
-        claimed
+        planned.idle
     }
 
-    /// Plans and writes: each job's changes in their order, and what several jobs want of one
-    /// resource as one write.
+    /// Plans and writes.
     async fn change(&mut self, seen: &[Seen]) {
-        let (mut merged, mut overlay) = (Merged::default(), Overlay::default());
-        for Seen { at, actual } in seen {
-            let job = self.jobs[*at].job;
-            match self.adapter.plan(&overlay.over(actual), job) {
-                Ok(changes) if !changes.is_empty() => {
-                    let mut layer = 0;
-                    for change in changes {
-                        // Written earlier than this change may be: the next round sees to it.
-                        let Some(place) = merged.place(&change.resource, layer) else { break };
-                        overlay.put(&change, job.token);
-                        merged.add(place, *at, change);
-                        layer = place + 1;
-                    }
-                }
-                Ok(_) if actual.pointing == Pointing::At(job.to.clone()) => self.end(*at, Ok(())),
-                Ok(_) => {
-                    let attempt = format!("move `{}` to {}", job.binding.name, job.to);
-                    let why = format!(
-                        "it points at {}, and no write is known that would change that",
-                        actual.pointing
-                    );
-                    self.end(*at, Err(AdapterError::permanent(attempt, why)));
-                }
-                Err(error) => self.fail(*at, error),
-            }
+        let mut planned = plan::changes(self.adapter, |at| self.jobs[at].job, seen);
+        for (at, error) in planned.failed {
+            self.fail(at, error);
         }
-        for (at, result) in write(self.adapter, self.gate, self.journal, &mut merged).await {
+        for at in planned.idle {
+            let (job, found) = (self.jobs[at].job, seen.iter().find(|seen| seen.at == at));
+            let Some(found) = found.map(|seen| &seen.actual.pointing) else { continue };
+            let result = if *found == Pointing::At(job.to.clone()) {
+                Ok(())
+            } else {
+                let attempt = format!("move `{}` to {}", job.binding.name, job.to);
+                let why = format!("it points at {found}, and no write is known that would change that");
+                Err(AdapterError::permanent(attempt, why))
+            };
+            self.end(at, result);
+        }
+        for (at, result) in write(self.adapter, self.gate, self.journal, &mut planned.merged).await {
             self.wrote(at, result);
         }
     }

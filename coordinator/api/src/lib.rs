@@ -3,6 +3,7 @@
 
 pub mod agent;
 pub mod client;
+pub mod difference;
 pub mod peer;
 pub mod tls;
 pub mod v1;

@@ -11,7 +11,7 @@ use coordinator_core::model::{GroupSpec, Trigger};
 use coordinator_core::time::WallTime;
 use serde_json::json;
 
-use super::apply::differences;
+use super::apply::changes;
 use super::error::CliError;
 use super::render::{self, Paint};
 use super::{COMMANDS, Cli, history};
@@ -43,6 +43,9 @@ fn right_lines_are_understood() {
         "pointsman status dmz --watch --output json",
         "pointsman --context x.toml switchover dmz --to fw-b --force --reason drill --yes --no-wait",
         "pointsman failback dmz --reason done",
+        "pointsman switchover dmz --dry-run",
+        "pointsman switchover dmz --to fw-b --force --dry-run --output json",
+        "pointsman failback dmz --dry-run",
         "pointsman mode dmz manual --reason check",
         "pointsman maintenance dmz fw-a on --reason firmware",
         "pointsman unfreeze dmz --reason repaired",
@@ -347,10 +350,10 @@ fn spec() -> GroupSpec {
 #[test]
 fn a_plan_shows_each_value_that_changes() {
     let mut wanted = spec();
-    assert_eq!(differences(Some(&spec()), &wanted), []);
+    assert_eq!(changes(Some(&spec()), &wanted), []);
     wanted.policy.failover_wait = std::time::Duration::from_millis(500);
     wanted.appliances.reverse();
-    let changes = differences(Some(&spec()), &wanted);
+    let changes = changes(Some(&spec()), &wanted);
     let expected = "\
 group dmz changes:
   ~ order of appliances: fw-a, fw-b → fw-b, fw-a
@@ -361,9 +364,9 @@ group dmz changes:
 
 #[test]
 fn a_new_group_is_shown_whole() {
-    let changes = differences(None, &spec());
-    assert!(changes.iter().all(|(_, before, _)| before.is_none()), "{changes:?}");
+    let changes = changes(None, &spec());
+    assert!(changes.iter().all(|change| change.from.is_none()), "{changes:?}");
     assert!(
-        changes.iter().any(|(path, _, after)| path == "lease.ttl_ms" && after.as_deref() == Some("3000"))
+        changes.iter().any(|change| change.path == "lease.ttl_ms" && change.to.as_deref() == Some("3000"))
     );
 }

@@ -5,16 +5,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use coordinator_api::agent::{AgentReply, AgentReport};
-use coordinator_core::command::{Actor, Command, CommandBody};
+use coordinator_core::command::{Actor, Command, CommandBody, StartOperation};
 use coordinator_core::decide::{MoveRequest, Observations, admit};
 use coordinator_core::ids::{ApplianceName, GroupName, NodeId, OperationId};
 use coordinator_core::observe::{PathSight, Sight};
 use coordinator_core::reason::Reason;
+use coordinator_core::state::State;
 use coordinator_core::time::Mono;
 use serde::{Deserialize, Serialize};
 
 use super::clock::wall_now;
 use super::shared::Shared;
+use crate::dry_run::{Sketch, sketch};
 use crate::raft::ProposeError;
 
 /// What the control loop of this node knows beyond the log. On a follower only its own sights
@@ -102,6 +104,13 @@ pub enum MoveRefused {
 /// How long an operator's move may take to be committed before its outcome counts as unknown.
 const COMMIT: Duration = Duration::from_secs(5);
 
+/// A request as the leader of a term sees it.
+struct Considered {
+    term: u64,
+    state: Arc<State>,
+    admitted: Result<StartOperation, Vec<Reason>>,
+}
+
 /// A cheap handle to the control loop.
 #[derive(Clone)]
 pub struct ControlHandle {
@@ -128,26 +137,41 @@ impl ControlHandle {
         operator: &str,
     ) -> Result<OperationId, MoveRefused> {
         let replica = &self.shared.replica;
-        let leader = || replica.leadership().borrow().leader;
-        let leading = replica.leading().ok_or_else(|| MoveRefused::NotLeader(leader()))?;
-        let confirmed = replica.confirm_leadership(COMMIT).await;
-        confirmed.map_err(|_| MoveRefused::NotLeader(leader()))?;
-        let state = replica.state();
-        let start = admit(&state, &self.shared.observations(), self.shared.clock.now(), &request)
-            .map_err(MoveRefused::Refused)?;
+        let Considered { term, admitted, .. } = self.consider(&request).await?;
+        let start = admitted.map_err(MoveRefused::Refused)?;
         let command = Command {
             at: wall_now(),
             actor: Actor::Operator(operator.to_owned()),
             body: CommandBody::StartOperation(start),
         };
-        let events =
-            replica.propose_in_term(command, leading.term, COMMIT).await.map_err(|error| match error {
-                ProposeError::Rejected(rejection) => MoveRefused::Rejected(rejection),
-                ProposeError::NotLeader { leader } => MoveRefused::NotLeader(leader),
-                _ => MoveRefused::Unknown,
-            })?;
+        let events = replica.propose_in_term(command, term, COMMIT).await.map_err(|error| match error {
+            ProposeError::Rejected(rejection) => MoveRefused::Rejected(rejection),
+            ProposeError::NotLeader { leader } => MoveRefused::NotLeader(leader),
+            _ => MoveRefused::Unknown,
+        })?;
         // A superseded operation has an event of its own here: the new one has the highest index.
         events.iter().filter_map(|event| event.operation).max().ok_or(MoveRefused::Unknown)
+    }
+
+    /// What would become of an operator's move if it were asked for now. Proposes nothing.
+    ///
+    /// # Errors
+    /// [`MoveRefused::NotLeader`].
+    pub async fn sketch_move(&self, request: &MoveRequest, operator: &str) -> Result<Sketch, MoveRefused> {
+        let Considered { state, admitted, .. } = self.consider(request).await?;
+        let next = self.shared.replica.status().last_log.unwrap_or(0).saturating_add(1);
+        Ok(sketch(&state, request, admitted, next, operator, wall_now()))
+    }
+
+    async fn consider(&self, request: &MoveRequest) -> Result<Considered, MoveRefused> {
+        let replica = &self.shared.replica;
+        let leader = || replica.leadership().borrow().leader;
+        let leading = replica.leading().ok_or_else(|| MoveRefused::NotLeader(leader()))?;
+        let confirmed = replica.confirm_leadership(COMMIT).await;
+        confirmed.map_err(|_| MoveRefused::NotLeader(leader()))?;
+        let state = replica.state();
+        let admitted = admit(&state, &self.shared.observations(), self.shared.clock.now(), request);
+        Ok(Considered { term: leading.term, state, admitted })
     }
 
     /// Takes an agent's report, as a heartbeat sample and, on the leader, as a request for the

@@ -67,7 +67,12 @@ async fn leader_is_killed_mid_failover(world: &mut World, timeline: &mut Timelin
 async fn operator_switches_over(world: &mut World, timeline: &mut Timeline) -> anyhow::Result<()> {
     timeline.act("Act 3. An operator switches over; both appliances are healthy");
     let (active, standby) = world.roles().await?;
-    let request = SwitchoverRequest { to: None, reason: "planned maintenance".to_owned(), force: false };
+    let request = SwitchoverRequest {
+        to: None,
+        reason: "planned maintenance".to_owned(),
+        force: false,
+        dry_run: false,
+    };
     let accepted = world.api().switchover(&GROUP.parse()?, &request).await?;
     timeline.note(format_args!("operation {}: {active} to {standby}", accepted.operation));
     traffic_at(world, timeline, standby, timeline.began()).await?;
@@ -80,8 +85,12 @@ async fn operator_forces(world: &mut World, timeline: &mut Timeline) -> anyhow::
     world.kill_agent(standby).await?;
     timeline.note(format_args!("kill -9: the agent of {standby}; its data plane still works"));
     verdict(world, standby, Verdict::Down).await?;
-    let mut request =
-        SwitchoverRequest { to: Some(standby.parse()?), reason: "drill".to_owned(), force: false };
+    let mut request = SwitchoverRequest {
+        to: Some(standby.parse()?),
+        reason: "drill".to_owned(),
+        force: false,
+        dry_run: false,
+    };
     match world.api().switchover(&GROUP.parse()?, &request).await {
         Err(error) if error.code() == Some(&Code::Refused) => {
             let reasons = error.problem().map(|p| p.reasons.join("; ")).unwrap_or_default();

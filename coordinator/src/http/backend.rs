@@ -4,8 +4,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use cloud_adapters::Adapters;
 use coordinator_api::agent::{AgentReply, AgentReport};
-use coordinator_api::v1::{Preflight, PreflightRequest};
+use coordinator_api::v1::{DryRun, Preflight, PreflightRequest};
 use coordinator_core::command::Command;
 use coordinator_core::decide::MoveRequest;
 use coordinator_core::event::Event;
@@ -17,6 +18,7 @@ use tokio::sync::watch;
 
 use super::GroupLimits;
 use crate::control_loop::{ControlHandle, MoveRefused, Overview, VantageReply, VantageUpdate};
+use crate::dry_run::add_writes;
 use crate::preflight::{PartReply, PartRequest, PreflightRefused, Preflights};
 use crate::raft::{
     HistoryError, HistoryQuery, Leadership, NotConfirmed, ProposeError, Replica, ReplicaStatus, TransferError,
@@ -44,6 +46,12 @@ pub trait Backend: Send + Sync + 'static {
         request: MoveRequest,
         operator: &'a str,
     ) -> BoxFuture<'a, Result<OperationId, MoveRefused>>;
+    /// See [`ControlHandle::sketch_move`], with what the clouds say.
+    fn dry_run<'a>(
+        &'a self,
+        request: &'a MoveRequest,
+        operator: &'a str,
+    ) -> BoxFuture<'a, Result<DryRun, MoveRefused>>;
     /// See [`Replica::history`].
     fn history(&self, query: HistoryQuery) -> BoxFuture<'_, Result<Vec<Event>, HistoryError>>;
     /// See [`Replica::transfer_leadership`].
@@ -72,6 +80,8 @@ pub struct Node {
     pub control: ControlHandle,
     /// What this node's configuration demands of groups.
     pub limits: GroupLimits,
+    /// The clouds.
+    pub adapters: Arc<Adapters>,
     /// What is found out before anything is at stake.
     pub preflights: Preflights,
 }
@@ -111,6 +121,17 @@ impl Backend for Node {
         operator: &'a str,
     ) -> BoxFuture<'a, Result<OperationId, MoveRefused>> {
         Box::pin(self.control.request_move(request, operator))
+    }
+
+    fn dry_run<'a>(
+        &'a self,
+        request: &'a MoveRequest,
+        operator: &'a str,
+    ) -> BoxFuture<'a, Result<DryRun, MoveRefused>> {
+        Box::pin(async move {
+            let sketch = self.control.sketch_move(request, operator).await?;
+            Ok(add_writes(&self.adapters, sketch).await)
+        })
     }
 
     fn history(&self, query: HistoryQuery) -> BoxFuture<'_, Result<Vec<Event>, HistoryError>> {

@@ -19,7 +19,7 @@ use coordinator::raft::{
     TransferError,
 };
 use coordinator_api::agent::{AgentReply, AgentReport, Instruction};
-use coordinator_api::v1::{Check, CheckItem, Preflight, PreflightRequest, Timestamp};
+use coordinator_api::v1::{Check, CheckItem, DryRun, Preflight, PreflightRequest, Timestamp};
 use coordinator_core::apply::apply;
 use coordinator_core::command::{Actor, Command, CommandBody};
 use coordinator_core::decide::{MoveRequest, admit};
@@ -224,6 +224,19 @@ impl Backend for Handle {
             })?;
             Ok(events.iter().find_map(|event| event.operation).unwrap())
         })
+    }
+
+    fn dry_run<'a>(
+        &'a self,
+        request: &'a MoveRequest,
+        operator: &'a str,
+    ) -> BoxFuture<'a, Result<DryRun, MoveRefused>> {
+        let now = Now { mono: Mono::from_millis(1000), wall: WallTime(1_772_366_400_000) };
+        let (state, observations) = (self.state(), self.0.observed().observations);
+        let admitted = admit(&state, &observations, now, request);
+        let next = self.0.log.lock().unwrap().index + 1;
+        let sketch = coordinator::dry_run::sketch(&state, request, admitted, next, operator, now.wall);
+        Box::pin(async move { Ok(sketch.dry) })
     }
 
     fn history(&self, query: HistoryQuery) -> BoxFuture<'_, Result<Vec<Event>, HistoryError>> {

@@ -6,7 +6,7 @@ use reqwest::Method;
 
 use super::{Client, ClientError, MARGIN};
 use crate::v1::{
-    Accepted, Changed, ClusterStatus, ConfirmOffRequest, Consistency, FailbackRequest, GroupList,
+    Accepted, Changed, ClusterStatus, ConfirmOffRequest, Consistency, DryRun, FailbackRequest, GroupList,
     GroupStatus, HistoryFilter, HistoryPage, MaintenanceRequest, ModeRequest, OperationFilter, OperationList,
     OperationView, PREFLIGHT_LIMIT, Preflight, PreflightRequest, ReadOptions, RecordFilter, RecordPage,
     SwitchoverRequest, Transferred, UnfreezeRequest,
@@ -50,6 +50,18 @@ impl Client {
     /// `POST /v1/groups/{group}/failback`.
     pub async fn failback(&self, group: &GroupName, request: &FailbackRequest) -> Result<Accepted> {
         self.send(Method::POST, &format!("/v1/groups/{group}/failback"), request).await
+    }
+
+    /// What [`Client::switchover`] would do: sets `dry_run`.
+    pub async fn try_switchover(&self, group: &GroupName, request: SwitchoverRequest) -> Result<DryRun> {
+        let request = SwitchoverRequest { dry_run: true, ..request };
+        self.send(Method::POST, &format!("/v1/groups/{group}/switchover"), &request).await
+    }
+
+    /// What [`Client::failback`] would do: sets `dry_run`.
+    pub async fn try_failback(&self, group: &GroupName, request: FailbackRequest) -> Result<DryRun> {
+        let request = FailbackRequest { dry_run: true, ..request };
+        self.send(Method::POST, &format!("/v1/groups/{group}/failback"), &request).await
     }
 
     /// `POST /v1/groups/{group}/mode`.

@@ -5,6 +5,7 @@
 //! in fields named `…_ms`. The routes are described in `docs/api.md`, the error codes in
 //! `docs/errors.md`.
 
+mod dry_run;
 mod group;
 mod history;
 mod operation;
@@ -14,6 +15,7 @@ mod request;
 mod status;
 mod time;
 
+pub use dry_run::{DryRun, MoveEstimate, PlannedPart, PlannedWrite, StepEstimate, Timings};
 pub use group::{
     AgentStatus, ApplianceRole, ApplianceStatus, BindingStatus, FencingStatus, GroupList, GroupStatus,
     GroupSummary, HeartbeatStatus, NoticeStatus, PathStatus, UnheardStatus, VantageSight,

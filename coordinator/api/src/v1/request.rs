@@ -18,6 +18,10 @@ pub struct SwitchoverRequest {
     /// Move even over failing checks. Recorded as a forced switchover.
     #[serde(default)]
     pub force: bool,
+    /// Only say what would be done: nothing is written, neither log nor cloud. The answer is then
+    /// 200 with a [`DryRun`](super::DryRun).
+    #[serde(default)]
+    pub dry_run: bool,
 }
 
 /// `POST /v1/groups/{group}/failback`.
@@ -26,6 +30,9 @@ pub struct SwitchoverRequest {
 pub struct FailbackRequest {
     /// Why.
     pub reason: String,
+    /// Only say what would be done: see [`SwitchoverRequest::dry_run`].
+    #[serde(default)]
+    pub dry_run: bool,
 }
 
 /// `POST /v1/groups/{group}/mode`.

@@ -1,5 +1,6 @@
 //! One group.
 
+use coordinator_api::difference::Difference;
 use coordinator_api::v1::{
     AgentStatus, ApplianceRole, ApplianceStatus, BindingStatus, FencingStatus, GroupStatus, NoticeStatus,
 };
@@ -12,7 +13,6 @@ use super::paint::Paint;
 use super::paths::paths;
 use super::span::{moment, span};
 use super::table::Table;
-use crate::cli::apply::Difference;
 
 /// `pointsman status GROUP`.
 pub(in crate::cli) fn group(status: &GroupStatus, paint: Paint) -> String {
@@ -164,13 +164,19 @@ pub(in crate::cli) fn plan(name: &GroupName, exists: bool, changes: &[Difference
     }
     let title = if exists { "changes" } else { "is new" };
     let mut text = format!("group {} {title}:\n", paint.strong(name));
-    for (path, before, after) in changes {
-        text.push_str(&match (before, after) {
-            (Some(before), Some(after)) => format!("  {} {path}: {before} → {after}\n", paint.warn("~")),
-            (None, Some(after)) => format!("  {} {path}: {after}\n", paint.good("+")),
-            (Some(before), None) => format!("  {} {path}: {before}\n", paint.bad("-")),
-            (None, None) => format!("  {} {path}\n", paint.warn("~")),
-        });
+    for change in changes {
+        text.push_str(&format!("  {}\n", difference(change, paint)));
     }
     text
+}
+
+/// One value that differs, in a line.
+pub(super) fn difference(change: &Difference, paint: Paint) -> String {
+    let path = &change.path;
+    match (&change.from, &change.to) {
+        (Some(from), Some(to)) => format!("{} {path}: {from} → {to}", paint.warn("~")),
+        (None, Some(to)) => format!("{} {path}: {to}", paint.good("+")),
+        (Some(from), None) => format!("{} {path}: {from}", paint.bad("-")),
+        (None, None) => format!("{} {path}", paint.warn("~")),
+    }
 }

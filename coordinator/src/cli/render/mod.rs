@@ -1,6 +1,7 @@
 //! What people read: pure functions from wire types to text.
 
 mod cluster;
+mod dry_run;
 mod group;
 mod history;
 mod operation;
@@ -11,6 +12,7 @@ mod span;
 mod table;
 
 pub(super) use cluster::cluster;
+pub(super) use dry_run::dry_run;
 pub(super) use group::{group, plan};
 pub(super) use history::{changed, history};
 pub(super) use operation::{actor, ending, operation, operations, steps};
