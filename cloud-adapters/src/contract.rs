@@ -19,9 +19,11 @@ mod pace;
 mod power;
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use coordinator_core::ids::{ApplianceName, GroupName, Token};
 use coordinator_core::model::BindingSpec;
+use coordinator_core::state::Difference;
 use futures::FutureExt;
 use futures::future::{BoxFuture, join_all};
 
@@ -32,10 +34,13 @@ pub use driver::{
     preview,
 };
 pub use error::{AdapterError, Cause};
-pub use journal::{JOURNAL_CALLS, Journal};
+pub use journal::{JOURNAL_CALLS, Journal, UnderWay};
 pub use locks::{ResourceLocks, Turn};
 pub use pace::{Pace, RealTime};
 pub use power::{Power, PowerOffJob, power_off};
+
+/// The shortest rest between two readings of a group at rest.
+pub const READINGS: Duration = Duration::from_secs(5);
 
 /// One binding to move.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -177,6 +182,23 @@ pub trait Adapter: Send + Sync {
     /// [`AdapterError::Permanent`] when no write can.
     fn plan(&self, actual: &Actual, job: &MoveJob) -> Result<Vec<Change>, AdapterError>;
 
+    /// What differs, field by field, from a binding that points at `active`. For people; nothing is
+    /// decided by it. Empty when this adapter cannot tell more than where the binding points. Pure.
+    fn differences(
+        &self,
+        _actual: &Actual,
+        _binding: &BindingSpec,
+        _active: &ApplianceName,
+    ) -> Vec<Difference> {
+        Vec::new()
+    }
+
+    /// How long to rest between two readings of all of `bindings`, so that watching a group at
+    /// rest does not use up what the cloud lets its callers ask. Default 5 s.
+    fn rest_between_readings(&self, _bindings: &[&BindingSpec]) -> Duration {
+        READINGS
+    }
+
     /// Makes one conditional write, and returns once the cloud has carried it out. It never
     /// repeats the request: whether it took effect after a failure is for the next read to say.
     ///
@@ -190,4 +212,12 @@ pub trait Adapter: Send + Sync {
         change: &'a Change,
         journal: &'a Journal,
     ) -> BoxFuture<'a, Result<(), AdapterError>>;
+
+    /// Waits for a change that was accepted earlier, by this leader or another one, at a `place`
+    /// that [`Journal::accepted`] was told. Changes nothing, and returns as well when the place is
+    /// none or known no more: what became of the change is for the next read to say. An adapter
+    /// that tells no places has nothing to wait for.
+    fn resume<'a>(&'a self, _resource: &'a str, _place: &'a str, _journal: &'a Journal) -> BoxFuture<'a, ()> {
+        async {}.boxed()
+    }
 }

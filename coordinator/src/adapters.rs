@@ -63,7 +63,7 @@ fn options(name: &AdapterName, azure: &configured::AzureConfig) -> Result<AzureO
         identity: identity(&azure.identity),
         allow: azure.allow.clone(),
         ca: azure.ca.clone(),
-        pace: Pace::default(),
+        pace: Pace { watch_reads_per_hour: azure.watch_reads_per_hour, ..Pace::default() },
     })
 }
 

@@ -1,10 +1,12 @@
 //! The adapter: what the contract asks for, in Azure's terms.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
-use coordinator_core::ids::GroupName;
+use coordinator_core::ids::{ApplianceName, GroupName};
 use coordinator_core::model::{BindingKind, BindingSpec};
+use coordinator_core::state::Difference;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use reqwest::Url;
@@ -18,8 +20,8 @@ use super::resource_id::{AllowList, IdError, ResourceId, short_of_path};
 use super::route;
 use super::transport::{HttpTransport, Transport, TransportSetupError};
 use crate::contract::{
-    Actual, Adapter, AdapterError, Change, Checks, Endpoint, Journal, MoveJob, Power, ResourceLocks,
-    ResourceSeen,
+    Actual, Adapter, AdapterError, Change, Checks, Endpoint, Journal, MoveJob, Power, READINGS,
+    ResourceLocks, ResourceSeen,
 };
 
 /// Why an Azure adapter could not be set up.
@@ -252,6 +254,27 @@ impl Adapter for AzureAdapter {
         }
     }
 
+    fn differences(&self, actual: &Actual, binding: &BindingSpec, active: &ApplianceName) -> Vec<Difference> {
+        match self.declared(binding) {
+            Ok(Declared::PublicIp(declared)) => public_ip::differences(actual, &declared, active),
+            Ok(Declared::Route(declared)) => route::differences(actual, &declared, active),
+            Err(_) => Vec::new(),
+        }
+    }
+
+    /// So long that no subscription is read more often than its budget lets it.
+    fn rest_between_readings(&self, bindings: &[&BindingSpec]) -> Duration {
+        let declared = bindings.iter().filter_map(|binding| self.declared(binding).ok());
+        let documents: BTreeSet<ResourceId> = declared.flat_map(|declared| declared.read()).collect();
+        let mut reads: BTreeMap<String, u32> = BTreeMap::new();
+        for id in &documents {
+            *reads.entry(id.subscription().to_ascii_lowercase()).or_default() += 1;
+        }
+        let most = reads.into_values().max().unwrap_or_default();
+        let an_hour = Duration::from_secs(3_600);
+        READINGS.max(an_hour * most / self.arm.watch_reads_per_hour())
+    }
+
     fn write<'a>(
         &'a self,
         change: &'a Change,
@@ -262,6 +285,15 @@ impl Adapter for AzureAdapter {
             let id = ResourceId::parse(resource).map_err(|error| AdapterError::permanent(attempt, error))?;
             let written = self.arm.put(&id, etag, document, journal).await;
             written.map_err(|failure| failure.into_adapter_error(attempt))
+        }
+        .boxed()
+    }
+
+    fn resume<'a>(&'a self, resource: &'a str, place: &'a str, journal: &'a Journal) -> BoxFuture<'a, ()> {
+        async move {
+            if let Ok(id) = ResourceId::parse(resource) {
+                self.arm.resume(&id, place, journal).await;
+            }
         }
         .boxed()
     }

@@ -8,6 +8,9 @@ use serde_json::{Map, Value};
 use super::resource_id::ResourceId;
 use crate::contract::MoveJob;
 
+/// How people are told of a field that is not there.
+pub(super) const NOTHING: &str = "nothing";
+
 /// Most tags that ARM lets a resource have.
 pub(super) const MOST_TAGS: usize = 50;
 

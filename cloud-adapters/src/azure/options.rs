@@ -159,6 +159,10 @@ pub struct Pace {
     /// How long a call waits for a subscription that has had enough (429), before it is given
     /// back to its caller. Default 20 s.
     pub longest_throttle: Duration,
+    /// Reads an hour and subscription that watching groups at rest may take. From 60. Default
+    /// 7,200: ARM lets a caller read 25 times a second in each subscription (in China 12,000 times
+    /// an hour), and moves are to find most of that free.
+    pub watch_reads_per_hour: u32,
 }
 
 impl Default for Pace {
@@ -172,6 +176,7 @@ impl Default for Pace {
             read_attempts: 4,
             read_retry_first: Duration::from_millis(100),
             longest_throttle: Duration::from_secs(20),
+            watch_reads_per_hour: 7_200,
         }
     }
 }

@@ -5,11 +5,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use coordinator_core::ids::{ApplianceName, GroupName};
+use coordinator_core::state::Difference;
 use serde_json::{Value, json};
 
+use super::documents::NOTHING;
 use super::documents::{State, entry, entry_properties_mut, list, property, reference, with_token};
 use super::reading::{Documents, ReadError, seen};
-use super::resource_id::{IdError, Kind, ResourceId};
+use super::resource_id::{IdError, Kind, ResourceId, short_of_path};
 use crate::contract::{Actual, AdapterError, Change, MoveJob, Pointing, ResourceSeen};
 
 const CONFIGURATIONS: &str = "ipConfigurations";
@@ -98,6 +100,41 @@ impl Declared {
         }
         Ok(())
     }
+}
+
+/// What differs in the NICs' documents when the public IP is to be at `active`.
+pub(super) fn differences(actual: &Actual, declared: &Declared, active: &ApplianceName) -> Vec<Difference> {
+    let public_ip = &declared.public_ip;
+    let Some(target) = declared.targets.get(active) else { return Vec::new() };
+    let field = |name: &str| format!("properties.{CONFIGURATIONS}[{name}].properties.{PUBLIC_IP}.id");
+    let mut differences = Vec::new();
+    for seen in &actual.resources {
+        let mut differs = |name: &str, expected: &str, found: &str| {
+            differences.push(Difference {
+                resource: short_of_path(&seen.id),
+                field: field(name),
+                expected: expected.to_owned(),
+                found: found.to_owned(),
+            });
+        };
+        let wanted = target.configuration.name();
+        if seen.id == target.nic.key() {
+            let has = entry(&seen.document, CONFIGURATIONS, wanted).map(|found| reference(found, PUBLIC_IP));
+            match has {
+                None => differs(wanted, public_ip.as_str(), "no such IP configuration"),
+                Some(None) => differs(wanted, public_ip.as_str(), NOTHING),
+                Some(Some(other)) if other != *public_ip => {
+                    differs(wanted, public_ip.as_str(), other.as_str());
+                }
+                Some(Some(_)) => {}
+            }
+        }
+        let holder = holder_on(&seen.document, public_ip).filter(|holder| *holder != target.configuration);
+        if let Some(holder) = holder {
+            differs(holder.name(), NOTHING, public_ip.as_str());
+        }
+    }
+    differences
 }
 
 /// The IP configuration in a NIC's document that has the public IP.

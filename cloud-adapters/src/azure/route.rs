@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use coordinator_core::ids::{ApplianceName, GroupName};
+use coordinator_core::state::Difference;
 use serde_json::{Value, json};
 
-use super::documents::{State, entry, entry_properties_mut, property};
+use super::documents::{NOTHING, State, entry, entry_properties_mut, property};
 use super::public_ip::change;
 use super::reading::{Documents, ReadError, seen};
-use super::resource_id::{IdError, Kind, ResourceId};
+use super::resource_id::{IdError, Kind, ResourceId, short_of_path};
 use crate::contract::{Actual, AdapterError, Change, MoveJob, Pointing};
 
 const ROUTES: &str = "routes";
@@ -56,6 +57,38 @@ impl<'a> Declared<'a> {
             None => Pointing::Elsewhere(address.to_owned()),
         }
     }
+}
+
+/// What differs in the table's document when the route is to lead to `active`.
+pub(super) fn differences(
+    actual: &Actual,
+    declared: &Declared<'_>,
+    active: &ApplianceName,
+) -> Vec<Difference> {
+    let (Some(target), Some(seen)) = (declared.targets.get(active), actual.resources.first()) else {
+        return Vec::new();
+    };
+    let place = format!("properties.{ROUTES}[{}]", declared.route);
+    let difference = |field: String, expected: &str, found: &str| Difference {
+        resource: short_of_path(&seen.id),
+        field,
+        expected: expected.to_owned(),
+        found: found.to_owned(),
+    };
+    let Some(route) = entry(&seen.document, ROUTES, declared.route) else {
+        return vec![difference(place, "a route", NOTHING)];
+    };
+    let mut differences = Vec::new();
+    let hop = property(route, "nextHopType").unwrap_or(NOTHING);
+    if !hop.eq_ignore_ascii_case(APPLIANCE) {
+        differences.push(difference(format!("{place}.properties.nextHopType"), APPLIANCE, hop));
+    }
+    let address = property(route, "nextHopIpAddress").unwrap_or(NOTHING);
+    if address.parse() != Ok(*target) {
+        let field = format!("{place}.properties.nextHopIpAddress");
+        differences.push(difference(field, &target.to_string(), address));
+    }
+    differences
 }
 
 pub(super) fn plan(

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use coordinator_core::ids::GroupName;
 use coordinator_core::model::BindingSpec;
-use futures::future::{Either, join_all, select};
+use futures::future::{Either, join, join_all, select};
 
 use super::{Actual, Adapter, AdapterError, Gate, Journal, MoveJob, Pace, Pointing, RealTime};
 use merge::Merged;
@@ -190,13 +190,31 @@ impl Moving<'_> {
     /// One round: everything in it follows from one fresh read.
     async fn round(&mut self, due: Vec<usize>) {
         let mut seen = self.read(due).await;
+        let under_way = self.under_way(&seen);
         // Claims do not wait for an earlier change to be finished: it may be the deposed leader's.
         let claimed = self.claim(&seen).await;
+        let unsettled: Vec<usize> = seen.iter().filter(|s| !s.actual.settled).map(|s| s.at).collect();
         seen.retain(|seen| claimed.contains(&seen.at));
-        let unsettled = seen.iter().filter(|seen| !seen.actual.settled).map(|seen| seen.at);
-        self.rest_together(unsettled.collect());
+        let waiting = seen.iter().filter(|seen| !seen.actual.settled).map(|seen| seen.at);
+        self.rest_together(waiting.collect());
         seen.retain(|seen| seen.actual.settled);
-        self.change(&seen).await;
+        let (adapter, journal) = (self.adapter, self.journal);
+        let waits = under_way.iter().map(|(resource, place)| adapter.resume(resource, place, journal));
+        join(self.change(&seen), join_all(waits)).await;
+        if !under_way.is_empty() {
+            // It is over, as far as can be known: the next read tells more.
+            let now = self.pace.now();
+            unsettled.into_iter().for_each(|at| self.jobs[at].rests_until = now);
+        }
+    }
+
+    /// What an earlier attempt, perhaps another leader's, has left the cloud at work on.
+    fn under_way(&self, seen: &[Seen]) -> Vec<(String, String)> {
+        let unsettled = seen.iter().filter(|seen| !seen.actual.settled);
+        let resources: BTreeSet<&str> =
+            unsettled.flat_map(|seen| &seen.actual.resources).map(|resource| &*resource.id).collect();
+        let place = |id: &str| Some((id.to_owned(), self.journal.take_place(id)?));
+        resources.into_iter().filter_map(place).collect()
     }
 
     /// Reads for all jobs, and ends those that find themselves deposed.

@@ -10,3 +10,5 @@ mod served;
 mod stage;
 #[path = "../suite/mod.rs"]
 mod suite;
+mod takeover;
+mod watching;

@@ -24,6 +24,8 @@ pub struct AzureConfig {
     pub ca: Option<PathBuf>,
     /// What may be written. At least one.
     pub allow: Vec<String>,
+    /// Reads an hour and subscription that watching groups at rest may take. Default 7,200.
+    pub watch_reads_per_hour: u32,
     /// Who the adapter is.
     pub identity: AzureIdentity,
     /// The coordinators' own network interfaces, by id: whose effective routes preflight looks at.
@@ -111,6 +113,8 @@ impl Value for AzureCloud {
 
 /// In lower case: ids are compared without regard to it.
 const NIC: &str = "/providers/microsoft.network/networkinterfaces/";
+/// The default, and what is allowed: the upper end is all that ARM lets one caller read.
+const WATCH_READS: (u32, std::ops::RangeInclusive<u32>) = (7_200, 60..=90_000);
 
 pub(super) fn read(report: &Report, t: &mut Table<'_>) -> Option<AzureConfig> {
     let cloud = t.or("cloud", AzureCloud::Public);
@@ -124,6 +128,10 @@ pub(super) fn read(report: &Report, t: &mut Table<'_>) -> Option<AzureConfig> {
         check_allow(t, allow);
     }
     let coordinator_nics = nics(t);
+    let watch_reads_per_hour = t.or("watch_reads_per_hour", WATCH_READS.0);
+    if !WATCH_READS.1.contains(&watch_reads_per_hour) {
+        t.fault("watch_reads_per_hour", &watch_reads_per_hour.to_string(), "must be from 60 to 90000");
+    }
     let identity = t.required_table("identity", |t| identity(report, t));
     Some(AzureConfig {
         cloud,
@@ -133,6 +141,7 @@ pub(super) fn read(report: &Report, t: &mut Table<'_>) -> Option<AzureConfig> {
         audience,
         ca,
         allow: allow?,
+        watch_reads_per_hour,
         identity: identity??,
         coordinator_nics: coordinator_nics?,
     })

@@ -17,6 +17,7 @@ mod quarantine;
 mod records;
 mod rejection;
 mod reliance;
+mod under_way;
 
 pub use rejection::Rejection;
 
@@ -71,11 +72,14 @@ pub fn apply(state: &mut State, index: u64, command: &Command) -> Result<Vec<Eve
             let group = group_mut(state, group)?;
             notices::record(group, log_ref, appliance, *source, notices, unknown.as_deref())
         }
+        CommandBody::RecordUnderWay { group, operation, resource, place } => {
+            under_way::record(group_mut(state, group)?, *operation, resource, place)
+        }
         CommandBody::RecordHold { group, hold } => {
             records::hold(group_mut(state, group)?, log_ref, hold.as_ref())
         }
         CommandBody::RecordDrift { group, binding, drift } => {
-            records::drift(group_mut(state, group)?, log_ref, binding, drift.as_deref())
+            records::drift(group_mut(state, group)?, log_ref, binding, drift.as_ref())
         }
         CommandBody::RecordAcknowledged { group, appliance, revision } => {
             reliance::acknowledged(group_mut(state, group)?, log_ref, appliance, *revision)

@@ -9,7 +9,7 @@ use crate::model::{GroupSpec, Trigger};
 use crate::notice::{Notice, NoticeSource};
 use crate::observe::{Evidence, Verdict};
 use crate::reason::Reason;
-use crate::state::{HeartbeatPath, Traffic};
+use crate::state::{Drift, HeartbeatPath, Traffic};
 use crate::time::{WallTime, millis};
 
 /// A command with who proposed it and when.
@@ -117,8 +117,8 @@ pub enum CommandBody {
         group: GroupName,
         /// The binding.
         binding: BindingName,
-        /// The difference, in words; `None` once it is gone.
-        drift: Option<String>,
+        /// The difference; `None` once it is gone.
+        drift: Option<Drift>,
     },
     /// Declares the groups of the configuration file, all at once, in a log that has never held
     /// a command. Refused later: from then on groups are declared one by one by an operator.
@@ -197,6 +197,18 @@ pub enum CommandBody {
         notices: Vec<Notice>,
         /// Why the source is not heard, if it is not: there may be others.
         unknown: Option<String>,
+    },
+    /// Records that a cloud has accepted a change and is at work on it, and where to ask how that
+    /// goes: what the next leader goes on with.
+    RecordUnderWay {
+        /// The group.
+        group: GroupName,
+        /// The running operation.
+        operation: OperationId,
+        /// The resource, by the adapter's own id.
+        resource: String,
+        /// Where to ask, in the adapter's own words. No secrets.
+        place: String,
     },
 }
 

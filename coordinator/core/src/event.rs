@@ -12,7 +12,7 @@ use crate::model::Trigger;
 use crate::notice::{Notice, NoticeSource};
 use crate::observe::{Evidence, Verdict};
 use crate::reason::{Reason, Span};
-use crate::state::{HeartbeatPath, Traffic};
+use crate::state::{Drift, HeartbeatPath, Traffic};
 use crate::time::{WallTime, millis};
 
 /// One record of the history. `(index, seq)` identifies and orders it.
@@ -188,7 +188,7 @@ pub enum EventBody {
         /// Which binding.
         binding: BindingName,
         /// The difference.
-        drift: String,
+        drift: Drift,
     },
     /// The difference is gone.
     DriftGone {

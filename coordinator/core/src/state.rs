@@ -15,16 +15,22 @@ use crate::observe::{Evidence, Verdict};
 use crate::reason::Reason;
 use crate::time::{WallTime, millis};
 
+mod drift;
 mod fence;
 mod notice;
 mod path;
 
+pub use drift::{Difference, Drift, KEPT_DIFFERENCES};
 pub use fence::Fence;
 pub use notice::Announced;
 pub use path::{HeartbeatPath, Path, Traffic};
 
 /// Ended operations kept per group; the history keeps their events for longer.
 pub const KEPT_OPERATIONS: usize = 50;
+
+/// Resources of one operation that a cloud may be at work on at once; of more than that, the
+/// next leader asks the resources themselves.
+pub const KEPT_UNDER_WAY: usize = 256;
 
 /// Withdrawn virtual addresses in quarantine at once, and withdrawn ports of gates; one more is
 /// refused.
@@ -123,7 +129,7 @@ pub struct Group {
     /// Why the group is held where it is, if it ought to move.
     pub hold: Option<Reason>,
     /// Differences between the log and the cloud, per binding.
-    pub drift: BTreeMap<BindingName, String>,
+    pub drift: BTreeMap<BindingName, Drift>,
     /// The path through the active appliance.
     pub path: Path,
     /// The ways between agents that were found to be down, and since when.
@@ -240,6 +246,9 @@ pub struct Operation {
     pub released: Option<(WallTime, ReleaseProof)>,
     /// One per binding, in the declared order.
     pub steps: Vec<Step>,
+    /// While it runs: what a cloud has accepted and may still be at work on, by resource, and
+    /// where to ask how that goes; both in the adapter's own words. At most [`KEPT_UNDER_WAY`].
+    pub under_way: BTreeMap<String, String>,
     /// Once completed, in a group with path probes: whether traffic was seen to pass, and when
     /// that was recorded.
     pub traffic: Option<(WallTime, Traffic)>,

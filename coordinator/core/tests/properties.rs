@@ -24,7 +24,7 @@ use coordinator_core::model::{Fencing, GroupSpec, QuorumLoss, Trigger};
 use coordinator_core::notice::{Notice, NoticeKind, NoticeSource};
 use coordinator_core::observe::{PathSight, Sight, VantageReport, Verdict};
 use coordinator_core::reason::Reason;
-use coordinator_core::state::{HeartbeatPath, State, Traffic};
+use coordinator_core::state::{Drift, HeartbeatPath, State, Traffic};
 use coordinator_core::time::{Mono, Now, WallTime};
 use proptest::prelude::*;
 
@@ -239,8 +239,14 @@ fn any_body() -> impl Strategy<Value = CommandBody> {
                 up,
             }
         });
+    let under_way = (0u64..4, 0usize..2_000).prop_map(|(id, bytes)| CommandBody::RecordUnderWay {
+        group: group_name("dmz"),
+        operation: OperationId(id),
+        resource: "nics/nic-a".to_owned(),
+        place: "x".repeat(bytes),
+    });
     prop_oneof![
-        3 => path, 2 => traffic, 2 => heartbeat, 4 => any_notices(),
+        3 => path, 2 => traffic, 2 => heartbeat, 2 => under_way, 4 => any_notices(),
         6 => start, 6 => record, 4 => release, 6 => verdict, 3 => any_declaration(), 3 => any_setting(),
         4 => any_last_resort(),
     ]
@@ -344,7 +350,7 @@ fn any_setting() -> impl Strategy<Value = CommandBody> {
         any::<bool>().prop_map(move |on| CommandBody::RecordDrift {
             group: group(),
             binding: binding("route"),
-            drift: on.then(|| "elsewhere".to_owned()),
+            drift: on.then(|| Drift { summary: "x".repeat(1_000), differences: Vec::new() }),
         }),
     ]
 }
@@ -384,6 +390,10 @@ fn in_context(state: &State, body: CommandBody) -> CommandBody {
             operation: running.filter(|_| record.operation.0 > 0).unwrap_or(record.operation),
             ..record
         }),
+        CommandBody::RecordUnderWay { group: name, operation, resource, place } => {
+            let operation = running.filter(|_| operation.0 > 0).unwrap_or(operation);
+            CommandBody::RecordUnderWay { group: name, operation, resource, place }
+        }
         CommandBody::RecordPath { group: name, token: drawn, verdict, evidence } => {
             CommandBody::RecordPath { group: name, token: token(drawn), verdict, evidence }
         }

@@ -204,7 +204,7 @@ fn path(group: &Group) -> Option<CheckItem> {
 fn drift(group: &Group) -> Vec<CheckItem> {
     let drifting = group.drift.iter().map(|(binding, drift)| {
         let advice = "see who changed it; a move sets it right";
-        CheckItem::fail(Check::Drift, binding.as_str(), drift.clone(), advice)
+        CheckItem::fail(Check::Drift, binding.as_str(), drift.to_string(), advice)
     });
     let drifting: Vec<CheckItem> = drifting.collect();
     let cloud = group.spec.bindings.iter().any(|binding| !binding.kind.needs_lease());

@@ -148,7 +148,9 @@ fn ways_paths_and_drifts_are_told() {
     let mut group = group();
     let way = HeartbeatPath { from: name("fw-a"), to: name("fw-b"), path: 1 };
     group.heartbeats_down.insert(way, WallTime(0));
-    group.drift.insert("vip".parse().unwrap(), "points at nothing, should point at fw-a".to_owned());
+    let summary = "points at nothing, should point at fw-a".to_owned();
+    let drift = coordinator_core::state::Drift { summary, differences: Vec::new() };
+    group.drift.insert("vip".parse().unwrap(), drift);
     group.spec.path_probes = group.spec.appliances[0].probes.clone();
     assert_eq!(
         wrong(&group, &overview()),

@@ -23,7 +23,7 @@ use coordinator_core::command::Actor;
 use coordinator_core::event::{Event, EventBody, Level};
 use coordinator_core::ids::{GroupName, NodeId};
 use coordinator_core::model::{GroupSpec, LeaseSpec, Policy};
-use coordinator_core::state::{Group, State};
+use coordinator_core::state::{Drift, Group, State};
 use coordinator_core::time::WallTime;
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
@@ -266,7 +266,10 @@ fn group(name: GroupName, revision: u64, size: usize) -> Group {
     };
     let mut group = Group::new(spec, revision, WallTime(revision));
     let drift = |n: usize| (format!("binding-{n}").parse().ok(), "elsewhere ".repeat(100));
-    group.drift = (0..size).map(drift).filter_map(|(name, text)| Some((name?, text))).collect();
+    group.drift = (0..size)
+        .map(drift)
+        .filter_map(|(name, summary)| Some((name?, Drift { summary, differences: Vec::new() })))
+        .collect();
     group
 }
 

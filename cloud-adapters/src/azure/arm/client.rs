@@ -162,6 +162,11 @@ impl ArmClient {
         self.finish(accepted, None, journal).await
     }
 
+    /// See [`Pace::watch_reads_per_hour`]; never 0.
+    pub(in crate::azure) fn watch_reads_per_hour(&self) -> u32 {
+        self.pace.watch_reads_per_hour.max(60)
+    }
+
     /// Whether writes to `id` are allowed at all.
     pub(in crate::azure) fn check_allowed(&self, id: &ResourceId) -> Result<(), CallFailure> {
         if self.allow.allows(id) {
@@ -368,7 +373,7 @@ pub(super) fn told(result: &Result<Reply, Refused>) -> String {
     }
 }
 
-fn subscription_in(path: &str) -> &str {
+pub(super) fn subscription_in(path: &str) -> &str {
     let mut parts = path.split('/').skip_while(|part| !part.eq_ignore_ascii_case("subscriptions"));
     parts.nth(1).unwrap_or_default()
 }

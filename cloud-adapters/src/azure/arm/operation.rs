@@ -4,8 +4,11 @@
 //! `Azure-AsyncOperation`, in `Location`, in both, or in none. The first is asked first, because
 //! it alone tells success from failure; with none of them the resource itself is asked.
 //!
-//! A leader that takes over does not have the URL, and does not need it: the resource is in the
-//! state `Updating` for exactly as long, and the driver waits for that to end before it plans.
+//! Where to ask is told to the journal, so that a leader that takes over goes on asking there. It
+//! does not need to: the resource is in the state `Updating` for exactly as long, and the driver
+//! waits for that to end before it plans.
+
+mod place;
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -19,7 +22,7 @@ use super::failure::{CallError, CallFailure, Class};
 use crate::azure::documents::State;
 use crate::azure::options::Pace;
 use crate::azure::resource_id::{ResourceId, short_of_path};
-use crate::contract::Journal;
+use crate::contract::{Journal, UnderWay};
 
 /// Looks in a row that may fail before it is left to the next round.
 const FAILED_LOOKS: u32 = 8;
@@ -32,6 +35,11 @@ impl ArmClient {
         resource: Option<&ResourceId>,
         journal: &Journal,
     ) -> Result<Value, CallFailure> {
+        if let Some(id) = resource
+            && let Some(place) = place::of(&accepted, &self.base)
+        {
+            journal.accepted(UnderWay { resource: id.key().to_owned(), place });
+        }
         let Reply { status, body, operation, location } = accepted;
         if let Some(url) = operation {
             return match self.watch(url, Look::Operation, journal).await {
@@ -54,6 +62,18 @@ impl ArmClient {
                 self.watch_resource(resource, journal).await
             }
             None => Ok(body),
+        }
+    }
+
+    /// Goes on waiting at a place that [`finish`](Self::finish) told. It ends when the change has
+    /// ended, and when the place is none of ARM's, not that resource's, or not known any more.
+    pub(in crate::azure) async fn resume(&self, id: &ResourceId, place: &str, journal: &Journal) {
+        if self.check_allowed(id).is_err() {
+            return;
+        }
+        if let Some((url, look)) = place::url(place, id, &self.base) {
+            // However it ended: the resource says what became of it.
+            let _ = self.watch(url, look, journal).await;
         }
     }
 

@@ -130,6 +130,12 @@ impl ArmCloud {
         }
     }
 
+    /// Forgets every operation, as ARM does after a while: who asks is told that there is none. What
+    /// they are about goes on.
+    pub fn forget_operations(&mut self) {
+        self.operations.clear();
+    }
+
     /// Takes a permission, such as `Microsoft.Network/networkInterfaces/write`, from the identity.
     pub fn deny(&mut self, permission: &str) {
         self.denied.insert(permission.to_owned());

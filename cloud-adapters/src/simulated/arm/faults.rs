@@ -21,6 +21,8 @@ pub struct ArmFaults {
     pub tagging: Spread,
     /// `Retry-After` of answers that accept a write, in seconds.
     pub retry_after: Option<u64>,
+    /// How accepted writes are announced; drawn for each if none is given.
+    pub style: Option<Style>,
     /// Share of calls that are answered 429 with `Retry-After`.
     pub throttle: f64,
     /// Share of calls that are answered 500 with nothing done.
@@ -103,7 +105,8 @@ impl ArmFaults {
         let takes = self.provisioning.draw(&mut rng);
         let tags_take = self.tagging.draw(&mut rng);
         let late = self.late_by.draw(&mut rng);
-        let style = Style::ALL[rng.random_range(0..Style::ALL.len())];
+        let drawn = Style::ALL[rng.random_range(0..Style::ALL.len())];
+        let style = self.style.unwrap_or(drawn);
         let fault = self.fault(number, write, late, rng.random_range(0.0..1.0));
         let takes = match fault {
             Some(ArmFault::SlowOperation(takes)) => takes,

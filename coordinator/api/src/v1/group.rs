@@ -6,6 +6,7 @@ use coordinator_core::ids::{ApplianceName, BindingName, GroupName, NodeId, Opera
 use coordinator_core::model::{GroupSpec, Trigger};
 use coordinator_core::notice::{NoticeKind, NoticeSource};
 use coordinator_core::observe::Verdict;
+use coordinator_core::state::Difference;
 use serde::{Deserialize, Serialize};
 
 use super::operation::OperationView;
@@ -251,6 +252,9 @@ pub struct BindingStatus {
     pub what: String,
     /// Where it points by the log.
     pub points_at: Option<ApplianceName>,
-    /// How the cloud differs from the log.
+    /// How the cloud differs from the log, in one sentence.
     pub drift: Option<String>,
+    /// The same, field by field, as far as the adapter can tell.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub differences: Vec<Difference>,
 }

@@ -1,5 +1,7 @@
 //! Starting an operation: the one place where the active role is granted.
 
+use std::collections::BTreeMap;
+
 use super::{About, Log, Rejection, fencing, paths, reliance};
 use crate::command::{Actor, OperationKind, StartOperation};
 use crate::event::{EventBody, Level};
@@ -161,14 +163,17 @@ fn check_automatic(group: &Group, kind: OperationKind, time: WallTime) -> Result
 }
 
 /// Ends the running operation, if any, in favour of the one that starts at this index.
-fn supersede(group: &mut Group, log: &mut Log) {
-    let Some(mut old) = group.operation.take() else { return };
+/// Returns what a cloud may still be at work on: that goes on, whatever it was for.
+fn supersede(group: &mut Group, log: &mut Log) -> BTreeMap<String, String> {
+    let Some(mut old) = group.operation.take() else { return BTreeMap::new() };
+    let under_way = std::mem::take(&mut old.under_way);
     let by = OperationId(log.index);
     old.ended = Some((log.at, Ending::Superseded(by)));
     let took = log.at.since(old.started);
     let body = EventBody::OperationSuperseded { kind: old.kind, to: old.to.clone(), by, took };
     log.push(Level::Warning, &group.spec.name, About::appliance(&old.to).during(Some(old.id)), body);
     keep_ended(group, old);
+    under_way
 }
 
 /// Moves an ended operation to the group's list of them.
@@ -182,7 +187,7 @@ pub(super) fn keep_ended(group: &mut Group, operation: Operation) {
 fn grant(group: &mut Group, log: &mut Log, start: &StartOperation) {
     let id = OperationId(log.index);
     let fence = group.active.clone().filter(|from| fencing::due_at_start(group, start.kind, from));
-    supersede(group, log);
+    let under_way = supersede(group, log);
     paths::on_move(group, start.kind);
     let from = group.active.replace(start.to.clone());
     if let Some(from) = &from {
@@ -223,6 +228,7 @@ fn grant(group: &mut Group, log: &mut Log, start: &StartOperation) {
         started: log.at,
         ended: None,
         released: None,
+        under_way,
         traffic: None,
         steps: group.spec.bindings.iter().map(|b| step(&b.name)).collect(),
     };

@@ -122,6 +122,7 @@ fn complete(group: &mut Group, log: &mut Log) {
     }
     let Some(mut operation) = group.operation.take_if(|o| o.all_done()) else { return };
     operation.ended = Some((log.at, Ending::Completed));
+    operation.under_way.clear();
     group.moved_at = Some(log.at);
     group.hold = None;
     // What was only preferred is not tried beyond the move that it was for.

@@ -6,8 +6,7 @@ use crate::event::{EventBody, Level};
 use crate::ids::{ApplianceName, BindingName};
 use crate::observe::{Evidence, Verdict};
 use crate::reason::Reason;
-use crate::state::Group;
-use crate::text::clip;
+use crate::state::{Drift, Group};
 
 pub(super) fn verdict(
     group: &mut Group,
@@ -55,13 +54,13 @@ pub(super) fn drift(
     group: &mut Group,
     log: &mut Log,
     binding: &BindingName,
-    drift: Option<&str>,
+    drift: Option<&Drift>,
 ) -> Result<(), Rejection> {
     let name = group.spec.name.clone();
     if group.spec.binding(binding).is_none() {
         return Err(Rejection::UnknownBinding { group: name, binding: binding.clone() });
     }
-    let drift = drift.map(clip);
+    let drift = drift.map(Drift::bounded);
     if group.drift.get(binding) == drift.as_ref() {
         return Ok(());
     }

@@ -311,6 +311,17 @@ pub enum Rejection {
         /// The target.
         appliance: ApplianceName,
     },
+    /// A place to ask at that cannot be kept.
+    #[error(
+        "where to ask how operation {operation} of group {group} goes is not kept: it is no plain text of at \
+         most 1 KiB, or there are too many"
+    )]
+    UnderWayUnfit {
+        /// The group.
+        group: GroupName,
+        /// The operation.
+        operation: OperationId,
+    },
 }
 
 fn listed(faults: &[SpecFault]) -> String {
@@ -357,6 +368,7 @@ impl Rejection {
             Rejection::AlreadySeeded => "already-seeded",
             Rejection::NothingAnnounced { .. } => "nothing-announced",
             Rejection::UnderNotice { .. } => "under-notice",
+            Rejection::UnderWayUnfit { .. } => "under-way-unfit",
         }
     }
 }

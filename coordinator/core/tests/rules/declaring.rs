@@ -9,6 +9,8 @@ use coordinator_core::model::{BindingKind, FenceSpec, Fencing, GroupSpec, ProbeK
 use coordinator_core::observe::Verdict;
 use coordinator_core::validate;
 
+use coordinator_core::state::{Difference, Drift};
+
 use crate::common::{Log, appliance, binding, group, group_name, with_fences};
 use crate::operations::{active_pair, finish, start};
 
@@ -192,9 +194,23 @@ fn drift_of_a_binding_is_told_once() {
     let drift = |what: Option<&str>| CommandBody::RecordDrift {
         group: group_name("dmz"),
         binding: binding("public-ip"),
-        drift: what.map(str::to_owned),
+        drift: what.map(|what| Drift {
+            summary: what.to_owned(),
+            differences: vec![Difference {
+                resource: "nics/nic-z".to_owned(),
+                field: "public_ip".to_owned(),
+                expected: "nothing".to_owned(),
+                found: "pip".to_owned(),
+            }],
+        }),
     };
-    assert_eq!(log.by_coordinator(drift(Some("points at nic-z"))).map(|e| e.len()), Ok(1));
+    let events = log.by_coordinator(drift(Some("points at nic-z"))).expect("it is news");
+    assert_eq!(
+        events.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        [
+            "dmz: public-ip is not as it should be: points at nic-z; nics/nic-z: public_ip is pip, should be nothing"
+        ]
+    );
     assert_eq!(log.by_coordinator(drift(Some("points at nic-z"))).map(|e| e.len()), Ok(0));
     assert_eq!(log.by_coordinator(drift(None)).map(|e| e.len()), Ok(1));
     start(&mut log, "fw-b").expect("a switchover");

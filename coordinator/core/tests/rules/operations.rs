@@ -55,6 +55,39 @@ fn superseding_needs_a_running_operation_and_its_name() {
 }
 
 #[test]
+fn what_a_cloud_is_at_work_on_is_known_until_the_operation_ends() {
+    let mut log = active_pair(&["public-ip"]);
+    start(&mut log, "fw-b").expect("a switchover");
+    let id = OperationId(the_group(&log).token.0);
+    let record = |id, place: &str| CommandBody::RecordUnderWay {
+        group: group_name("dmz"),
+        operation: id,
+        resource: "nics/nic-a".to_owned(),
+        place: place.to_owned(),
+    };
+    let known =
+        |log: &Log| the_group(log).operation.as_ref().map(|o| o.under_way.clone()).unwrap_or_default();
+    for place in ["operation:/1", "operation:/2", "operation:/2"] {
+        let events = log.by_coordinator(record(id, place)).expect("it runs");
+        assert!(events.is_empty() && known(&log)["nics/nic-a"] == place);
+    }
+    for unfit in ["", "two words", "ligne\n", &"x".repeat(1_025)] {
+        let refused = log.by_coordinator(record(id, unfit));
+        assert!(matches!(refused, Err(Rejection::UnderWayUnfit { .. })), "{unfit}: {refused:?}");
+    }
+    let other = log.by_coordinator(record(OperationId(99), "operation:/3"));
+    assert!(matches!(other, Err(Rejection::NotRunning { .. })), "{other:?}");
+
+    // Another operation takes over: what the cloud is at work on stays the same.
+    log.at += the_group(&log).spec.policy.operation_timeout;
+    let request = request(&log, OperationKind::ForcedSwitchover, "fw-a");
+    let over = StartOperation { supersedes: Some(id), ..request };
+    log.by_operator(CommandBody::StartOperation(over)).expect("it is stalled");
+    assert_eq!(known(&log)["nics/nic-a"], "operation:/2");
+    assert!(the_group(&log).ended.iter().all(|ended| ended.under_way.is_empty()));
+}
+
+#[test]
 fn operators_and_coordinators_start_their_own_kinds_only() {
     for (kind, operator) in [
         (OperationKind::Failover, true),

@@ -1,21 +1,26 @@
 //! Bindings that share resources of a cloud, moved together and recorded one by one.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cloud_adapters::contract::{AdapterError, Gate, Journal, MoveJob};
+use cloud_adapters::contract::{AdapterError, Gate, Journal, MoveJob, UnderWay};
 use cloud_adapters::{Adapters, Backoff, move_bindings};
 use coordinator_core::command::{CommandBody, RecordStep, StepOutcome};
 use coordinator_core::ids::OperationId;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use super::ReplicaGate;
 use crate::control_loop::propose::{ProposeFailed, Proposer};
 
 /// How long one attempt may take, all calls together. A cloud NIC update takes tens of seconds.
 const ATTEMPT: Duration = Duration::from_secs(120);
+
+/// Changes that the cloud has accepted and that are not committed yet: a claim and a change of each
+/// resource of a large group. What does not fit is only missing for the next leader.
+const UNDER_WAY: usize = 256;
 
 /// What became of one of the jobs, and when.
 type Told = (usize, Result<(), AdapterError>, Instant);
@@ -30,13 +35,18 @@ pub(super) async fn carry_out(
     let gate = ReplicaGate::new(proposer.replica().clone());
     let mut backoff = Backoff::default();
     loop {
-        let journal = Journal::default();
+        let (accepted, under_way) = mpsc::channel(UNDER_WAY);
+        let journal = Journal::continuing(left_by_earlier(&proposer, operation), accepted);
         let started = Instant::now();
         let (tell, told) = mpsc::channel(jobs.len().max(1));
-        let attempt = attempt(&adapters, &jobs, &gate, &journal, tell);
+        let attempt = async {
+            attempt(&adapters, &jobs, &gate, &journal, tell).await;
+            journal.stop_telling();
+        };
         let recording = Recording { proposer: &proposer, operation, jobs: &jobs, journal: &journal, started };
         // Recorded as they come: one that the cloud is slow with keeps no other waiting.
-        let ((), (left, wait)) = tokio::join!(attempt, recording.all(told));
+        let ((), (left, wait), ()) =
+            tokio::join!(attempt, recording.all(told), recording.under_way(under_way));
         if left.is_empty() {
             return;
         }
@@ -44,6 +54,12 @@ pub(super) async fn carry_out(
         jobs = left.into_iter().filter_map(|at| jobs.get(at).cloned()).collect();
         tokio::time::sleep(backoff.next_wait(wait)).await;
     }
+}
+
+/// What the log knows of changes that this operation left a cloud at work on.
+fn left_by_earlier(proposer: &Proposer, operation: OperationId) -> BTreeMap<String, String> {
+    let state = proposer.replica().state();
+    state.operation(operation).map(|(_, running)| running.under_way.clone()).unwrap_or_default()
 }
 
 async fn attempt(
@@ -86,6 +102,18 @@ impl Recording<'_> {
             }
         }
         (left, wait)
+    }
+
+    /// Records what the cloud has accepted, for whoever leads next. The move does not wait for it.
+    async fn under_way(&self, mut accepted: mpsc::Receiver<UnderWay>) {
+        let Some(group) = self.jobs.first().map(|job| &job.group) else { return };
+        while let Some(UnderWay { resource, place }) = accepted.recv().await {
+            let (group, operation) = (group.clone(), self.operation);
+            let record = CommandBody::RecordUnderWay { group, operation, resource, place };
+            if let Err(error) = self.proposer.propose(record).await {
+                debug!(%operation, %error, "a change under way was not recorded");
+            }
+        }
     }
 
     /// Records the outcome of one attempt; whether the binding is done, and known to be.

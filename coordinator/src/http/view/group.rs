@@ -194,7 +194,8 @@ fn binding(group: &Group, spec: &BindingSpec) -> BindingStatus {
         kind: spec.kind.word().to_owned(),
         what: what(&spec.kind),
         points_at: points_at(group, &spec.name),
-        drift: group.drift.get(&spec.name).cloned(),
+        drift: group.drift.get(&spec.name).map(|drift| drift.summary.clone()),
+        differences: group.drift.get(&spec.name).map(|drift| drift.differences.clone()).unwrap_or_default(),
     }
 }
 

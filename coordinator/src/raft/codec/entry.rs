@@ -58,6 +58,7 @@ pub(super) fn kind_of(body: &CommandBody) -> Kind {
         CommandBody::RecordTraffic { .. } => Kind::RecordTraffic,
         CommandBody::RecordHeartbeat { .. } => Kind::RecordHeartbeat,
         CommandBody::RecordNotices { .. } => Kind::RecordNotices,
+        CommandBody::RecordUnderWay { .. } => Kind::RecordUnderWay,
     }
 }
 

@@ -16,7 +16,7 @@ use coordinator_core::model::*;
 use coordinator_core::notice::{Notice, NoticeKind, NoticeSource};
 use coordinator_core::observe::{Evidence, Verdict};
 use coordinator_core::reason::Reason;
-use coordinator_core::state::{Group, HeartbeatPath, Traffic, Withdrawn};
+use coordinator_core::state::{Difference, Drift, Group, HeartbeatPath, Traffic, Withdrawn};
 use coordinator_core::time::WallTime;
 use openraft::EntryPayload;
 use serde::de::DeserializeOwned;
@@ -237,7 +237,15 @@ fn bodies() -> Vec<CommandBody> {
         CommandBody::RecordDrift {
             group: group(),
             binding: name("outside"),
-            drift: Some("nic-b".to_owned()),
+            drift: Some(Drift {
+                summary: words(),
+                differences: vec![Difference {
+                    resource: words(),
+                    field: words(),
+                    expected: words(),
+                    found: words(),
+                }],
+            }),
         },
         CommandBody::Seed(vec![spec()]),
         CommandBody::RecordAcknowledged { group: group(), appliance: name("fw-a"), revision: 43 },
@@ -284,6 +292,12 @@ fn bodies() -> Vec<CommandBody> {
             appliance: name("fw-a"),
             token: Token(42),
             reason: words(),
+        },
+        CommandBody::RecordUnderWay {
+            group: group(),
+            operation: OperationId(42),
+            resource: words(),
+            place: words(),
         },
     ]
 }

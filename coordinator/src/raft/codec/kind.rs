@@ -72,6 +72,8 @@ kinds! {
     RecordHeartbeat = 0x0123,
     /// See `CommandBody`.
     RecordNotices = 0x0124,
+    /// See `CommandBody`.
+    RecordUnderWay = 0x0130,
 
     /// Log: the vote.
     Vote = 0x0200,
