@@ -8,7 +8,9 @@ use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
+use coordinator_api::agent::{AgentReport, Handover};
 use coordinator_api::tls::{Identity, PeerIdentity, TlsFiles, TlsMaterial, operator_client};
 use coordinator_core::ids::{ApplianceName, NodeId, Token};
 use nix::sys::signal::{Signal, kill};
@@ -19,7 +21,7 @@ use support::{FakeCoordinator, eventually};
 use tempfile::TempDir;
 
 const CLUSTER: &str = "0123456789abcdef0123456789abcdef";
-const TTL: std::time::Duration = std::time::Duration::from_secs(3);
+const TTL: Duration = Duration::from_secs(3);
 
 fn nva_agent(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_nva-agent"));
@@ -61,6 +63,64 @@ async fn a_configured_agent_reports_over_tls_and_says_how_it_is() {
     leader.says(coordinator_api::agent::Instruction::Standby { token: Token(8) });
     leader.hears("released", |report| report.holding.is_none() && report.highest == Token(8)).await;
     assert!(agent.stop().await.status.success());
+}
+
+#[tokio::test]
+async fn sigterm_is_announced_and_the_lease_held_until_the_group_has_left() {
+    let bench = Bench::new();
+    let leader =
+        FakeCoordinator::start_tls(1, bench.member(PeerIdentity::Node(NodeId(1))).mutual_server_config());
+    leader.declares(TTL, &[]);
+    leader.grants(7, TTL);
+    leader.hands_over(Handover::Pending);
+    let agent = bench.start(&leader, &free_address());
+    leader.hears("the lease", |report| report.holding == Some(Token(7))).await;
+    agent.signal(Signal::SIGTERM);
+    let stopping = |report: &AgentReport| report.notices.iter().any(|source| !source.notices.is_empty());
+    leader.hears("the announcement", stopping).await;
+    // It goes on for longer than its lease was granted for: it renews.
+    let announced = Instant::now();
+    while announced.elapsed() < TTL + Duration::from_millis(500) {
+        let (_, newest) = leader.newest().unwrap();
+        assert!(stopping(&newest) && newest.holding == Some(Token(7)) && newest.vips_up, "{newest:?}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    leader.says(coordinator_api::agent::Instruction::Standby { token: Token(8) });
+    let released = |report: &AgentReport| report.holding.is_none() && report.highest == Token(8);
+    leader
+        .hears("the release, and that it is still there", |report| released(report) && stopping(report))
+        .await;
+    leader.hands_over(Handover::Done);
+    let output = agent.ended().await;
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert!(stderr(&output).contains("the group has left this appliance"), "{}", stderr(&output));
+}
+
+#[tokio::test]
+async fn a_second_sigterm_releases_at_once_and_so_does_a_refusal() {
+    for again in [true, false] {
+        let bench = Bench::new();
+        let leader =
+            FakeCoordinator::start_tls(1, bench.member(PeerIdentity::Node(NodeId(1))).mutual_server_config());
+        leader.declares(TTL, &[]);
+        leader.grants(7, TTL);
+        leader.hands_over(Handover::Pending);
+        let agent = bench.start(&leader, &free_address());
+        leader.hears("the lease", |report| report.holding == Some(Token(7))).await;
+        agent.signal(Signal::SIGTERM);
+        leader.hears("the announcement", |report| report.notices.iter().any(|s| !s.notices.is_empty())).await;
+        if again {
+            agent.signal(Signal::SIGTERM);
+        } else {
+            leader.hands_over(Handover::Refused { why: "no standby is ready".to_owned() });
+        }
+        let output = agent.ended().await;
+        assert!(output.status.success(), "{}", stderr(&output));
+        let said = if again { "asked once more" } else { "no standby is ready" };
+        assert!(stderr(&output).contains(said), "{}", stderr(&output));
+        let (_, last) = leader.newest().unwrap();
+        assert_eq!((last.holding, last.highest), (None, Token(7)), "its last words confirm the release");
+    }
 }
 
 #[tokio::test]
@@ -185,9 +245,18 @@ impl Running {
         self.0.take().unwrap().wait_with_output().unwrap()
     }
 
-    async fn stop(mut self) -> Output {
+    fn signal(&self, signal: Signal) {
+        let pid = self.0.as_ref().unwrap().id();
+        kill(Pid::from_raw(i32::try_from(pid).unwrap()), signal).unwrap();
+    }
+
+    async fn stop(self) -> Output {
+        self.signal(Signal::SIGTERM);
+        self.ended().await
+    }
+
+    async fn ended(mut self) -> Output {
         let mut child = self.0.take().unwrap();
-        kill(Pid::from_raw(i32::try_from(child.id()).unwrap()), Signal::SIGTERM).unwrap();
         eventually("the process ends", || child.try_wait().unwrap().is_some()).await;
         child.wait_with_output().unwrap()
     }

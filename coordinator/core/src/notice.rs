@@ -226,7 +226,7 @@ fn change(
         Some((SourceState::Unknown { why }, heard)) => {
             let mut standing = before.notices.clone();
             standing.extend(heard);
-            (standing, Some(why.clone()))
+            (standing, Some(clip(why)))
         }
     };
     // Another reason for the same silence is no news.

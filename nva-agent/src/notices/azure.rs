@@ -14,7 +14,7 @@ use reqwest::{Client, RequestBuilder, Response};
 use serde::Deserialize;
 use serde_json::json;
 
-use super::{Look, Source};
+use super::{Look, Source, short};
 use crate::reporter::chain;
 
 const EVENTS: &str = "/metadata/scheduledevents?api-version=2020-07-01";
@@ -143,7 +143,7 @@ struct Event {
 /// and leaves a doubt.
 fn read(document: &[u8], name: &str, wanted: &BTreeSet<NoticeKind>) -> Result<Look, String> {
     let document: Document =
-        serde_json::from_slice(document).map_err(|error| format!("not understood: {error}"))?;
+        serde_json::from_slice(document).map_err(|error| short(&format!("not understood: {error}")))?;
     let mut look = Look::default();
     for event in document.events {
         match serde_json::from_value::<Event>(event)
@@ -157,7 +157,7 @@ fn read(document: &[u8], name: &str, wanted: &BTreeSet<NoticeKind>) -> Result<Lo
                 }
             }
             Ok(None) => {}
-            Err(why) => look.doubt = Some(format!("an event is not understood: {why}")),
+            Err(why) => look.doubt = Some(short(&format!("an event is not understood: {why}"))),
         }
     }
     Ok(look)
@@ -204,11 +204,6 @@ fn time(text: &str) -> Option<WallTime> {
     let read = jiff::fmt::rfc2822::parse(text).map(|zoned| zoned.timestamp());
     let time: jiff::Timestamp = read.or_else(|_| text.parse()).ok()?;
     u64::try_from(time.as_millisecond()).ok().map(WallTime)
-}
-
-/// What somebody else wrote, cut to what a log takes, on one line.
-fn short(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(200).collect()
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ pub(crate) mod azure;
 use std::time::Duration;
 
 use coordinator_api::agent::{Handover, Notice, NoticeKind, NoticeSource, SourceReport, SourceState};
+use coordinator_core::notice::MAX_NOTICES;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tracing::{debug, info, warn};
@@ -17,6 +18,8 @@ use tracing::{debug, info, warn};
 const FAILURES: u32 = 3;
 /// The longest time from one look that failed to the next.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// Most characters of anything that somebody else wrote.
+const MAX_WORDS: usize = 300;
 /// Attempts to acknowledge one notice. It begins without, only later.
 const ATTEMPTS: u32 = 5;
 
@@ -33,8 +36,14 @@ impl Board {
         Board(watch::Sender::new([own].into_iter().chain(others.into_iter().map(pending)).collect()))
     }
 
-    /// Replaces what one source announces.
-    pub(crate) fn post(&self, report: SourceReport) {
+    /// Replaces what one source announces. However much that is, a report stays far below the size
+    /// that a coordinator takes: an appliance that cannot report loses its lease.
+    pub(crate) fn post(&self, mut report: SourceReport) {
+        report.notices.sort_by_key(Notice::begins);
+        report.notices.truncate(MAX_NOTICES);
+        if let SourceState::Unknown { why } = &mut report.state {
+            *why = short(why);
+        }
         self.0.send_if_modified(|all| match all.iter_mut().find(|known| known.source == report.source) {
             Some(known) if *known == report => false,
             Some(known) => {
@@ -71,6 +80,11 @@ impl Board {
     pub(crate) fn watch(&self) -> watch::Receiver<Vec<SourceReport>> {
         self.0.subscribe()
     }
+}
+
+/// What somebody else wrote, cut to what a log takes, on one line.
+pub(crate) fn short(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(MAX_WORDS).collect()
 }
 
 /// Whether a report says that its agent is about to stop.

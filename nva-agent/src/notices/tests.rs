@@ -150,6 +150,17 @@ async fn an_acknowledgement_that_is_never_taken_is_given_up() {
 }
 
 #[test]
+fn however_much_is_announced_a_report_stays_small() {
+    let board = Board::new([NoticeSource::Azure]);
+    let long = "\u{1F686}".repeat(100_000);
+    let notices = (0..1_000).map(|n| Notice { about: short(&long), ..notice(&format!("{n:064}")) }).collect();
+    board.post(SourceReport { source: NoticeSource::Azure, state: unknown(&long), notices });
+    board.stops(7);
+    let bytes = serde_json::to_vec(&board.all()).unwrap().len();
+    assert!(bytes < coordinator_api::agent::MAX_BODY / 4, "{bytes} bytes");
+}
+
+#[test]
 fn an_agent_that_stops_announces_it_in_every_report() {
     let board = Board::new([]);
     assert!(!announces_stop(&board.all()));
