@@ -7,6 +7,7 @@ use cloud_adapters::contract::{Adapter, AdapterError, Gate, Journal, Subject, wr
 use cloud_adapters::simulated::arm::FakeArm;
 use cloud_adapters::simulated::arm::documents::vm_id;
 use cloud_adapters::simulated::arm::faults::{ArmFault, ArmFaults, Trigger};
+use cloud_adapters::simulated::arm::scene::{Scene, Shape};
 use coordinator_api::v1::{Check, CheckItem, CheckVerdict as Verdict};
 use coordinator_core::ids::{GroupName, Token};
 use coordinator_core::model::BindingSpec;
@@ -302,4 +303,18 @@ async fn a_write_check_ends_when_its_group_begins_to_move() {
     let verdicts: Vec<_> = items.iter().map(|item| item.verdict).collect();
     assert_eq!(verdicts, [Verdict::Pass, Verdict::Warn], "{items:#?}");
     assert_eq!(arm.calls().iter().filter(|call| call.call.starts_with("PUT")).count(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_preflight_of_a_large_group_asks_no_more_than_it_says() {
+    let scene = Scene::new(Shape::LARGE);
+    let (group, journal, adapter) = (group(), Journal::default(), adapter(&scene.arm));
+    let subject = Subject { group: &group, token: Token(7), bindings: &scene.bindings };
+    let checks = adapter.checks().unwrap();
+    checks.reach(subject, &journal).await;
+    // 10 public IPs, 12 NICs, 20 tables: the permissions on each, for each coordinator.
+    assert_eq!(scene.arm.calls_arrived(), 42);
+    checks.look(subject, &journal).await;
+    // Each once, and each of 12 machines twice.
+    assert_eq!(scene.arm.calls_arrived() - 42, 42 + 24);
 }

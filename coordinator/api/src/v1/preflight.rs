@@ -266,6 +266,17 @@ mod tests {
     }
 
     #[test]
+    fn every_check_is_explained_to_operators() {
+        let page = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/azure.md");
+        let page = std::fs::read_to_string(page).unwrap();
+        let rows: Vec<&str> = page.lines().filter(|line| line.starts_with("| `")).collect();
+        for check in Check::ALL {
+            let named = format!("`{check}`");
+            assert!(rows.iter().any(|row| row.contains(&named)), "{check} is in no table of docs/azure.md");
+        }
+    }
+
+    #[test]
     fn the_verdict_of_a_run_is_its_worst() {
         let run = |items| Preflight::new(NodeId(1), Timestamp(coordinator_core::time::WallTime(0)), 0, items);
         let pass = CheckItem::pass(Check::Quorum, "x", "y");
