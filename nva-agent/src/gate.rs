@@ -43,7 +43,7 @@ impl Gate {
         self.guarded.clear();
         if let Err(error) = nft::load(&rules(&self.table, vips)).await {
             return match self.uninstall() {
-                Ok(()) => Err(error),
+                Ok(()) => Err(error.to_string()),
                 Err(also) => Err(format!("{error}; and what is there could not be removed: {also}")),
             };
         }

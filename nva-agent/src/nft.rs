@@ -56,8 +56,22 @@ impl Nft {
     }
 }
 
-/// Loads rules, all of them or none. An error is a sentence for an operator.
-pub(crate) async fn load(script: &str) -> Result<(), String> {
+/// Why rules were not loaded.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum LoadError {
+    /// `nft` is missing, or may not be run.
+    #[error("could not run nft: {0}")]
+    Run(#[from] io::Error),
+    /// Whether it has loaded them is not known.
+    #[error("nft did not end within {} ms", NFT_DEADLINE.as_millis())]
+    Timeout,
+    /// It, or the kernel, will not have them: the first line of what it says.
+    #[error("nft refused the rules: {0}")]
+    Refused(String),
+}
+
+/// Loads rules, all of them or none.
+pub(crate) async fn load(script: &str) -> Result<(), LoadError> {
     let nft = Command::new("nft")
         .args(["-f", "-"])
         .stdin(Stdio::piped())
@@ -65,7 +79,7 @@ pub(crate) async fn load(script: &str) -> Result<(), String> {
         .stderr(Stdio::piped())
         .kill_on_drop(true)
         .spawn();
-    let mut nft = nft.map_err(|error| format!("could not run nft: {error}"))?;
+    let mut nft = nft?;
     let stdin = nft.stdin.take();
     let finished = async {
         if let Some(mut stdin) = stdin {
@@ -74,12 +88,12 @@ pub(crate) async fn load(script: &str) -> Result<(), String> {
         nft.wait_with_output().await
     };
     match tokio::time::timeout(NFT_DEADLINE, finished).await {
-        Err(_) => Err(format!("nft did not end within {} ms", NFT_DEADLINE.as_millis())),
-        Ok(Err(error)) => Err(format!("could not run nft: {error}")),
+        Err(_) => Err(LoadError::Timeout),
+        Ok(Err(error)) => Err(LoadError::Run(error)),
         Ok(Ok(output)) if output.status.success() => Ok(()),
         Ok(Ok(output)) => {
             let message = String::from_utf8_lossy(&output.stderr);
-            Err(format!("nft refused the rules: {}", message.lines().next().unwrap_or("no message")))
+            Err(LoadError::Refused(message.lines().next().unwrap_or("no message").to_owned()))
         }
     }
 }

@@ -9,6 +9,7 @@ mod support;
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -26,8 +27,8 @@ const TCP: u16 = 8_686;
 const HTTP: u16 = 8_687;
 /// Answers nobody who is on this machine.
 const ELSEWHERE: u16 = 8_688;
-/// Far less than a lease.
-const PROBE_TIMEOUT: Duration = Duration::from_millis(100);
+/// Enough for an answer on a busy machine, and less than a lease.
+const PROBE_TIMEOUT: Duration = Duration::from_millis(400);
 /// From one probe to the next. A process that hangs accepts a few connections and no more: with fewer
 /// probes than that in a lease, it is the gate that ends it.
 const BETWEEN: Duration = Duration::from_millis(40);
@@ -49,17 +50,18 @@ fn run(command: &str) -> bool {
 struct AgentProcess(Child);
 
 impl AgentProcess {
-    fn start(coordinator: &FakeCoordinator, state: &std::path::Path) -> Self {
+    fn start(coordinator: &FakeCoordinator, state: &Path) -> Self {
         Self::start_with(Command::new(std::env::current_exe().unwrap()), coordinator, state)
     }
 
-    fn start_without_nftables(coordinator: &FakeCoordinator, state: &std::path::Path) -> Self {
+    /// It finds its programs in this directory, and nowhere else.
+    fn start_on_path(path: &Path, coordinator: &FakeCoordinator, state: &Path) -> Self {
         let mut command = Command::new(std::env::current_exe().unwrap());
-        command.env("PATH", "/nonexistent");
+        command.env("PATH", path);
         Self::start_with(command, coordinator, state)
     }
 
-    fn start_with(mut command: Command, coordinator: &FakeCoordinator, state: &std::path::Path) -> Self {
+    fn start_with(mut command: Command, coordinator: &FakeCoordinator, state: &Path) -> Self {
         let child = command
             .args(["--exact", "agent", "--ignored", "--nocapture"])
             .env(URL, &coordinator.base_url)
@@ -267,14 +269,15 @@ fn appliance() {
         drop(agent);
 
         without_nftables(&leader, state.path()).await;
+        nftables_goes_away(&leader, state.path()).await;
     });
 }
 
 /// TCP gates are refused. HTTP gates are answered by the process, which is enough: an agent that hangs
 /// answers nothing.
-async fn without_nftables(leader: &FakeCoordinator, state: &std::path::Path) {
+async fn without_nftables(leader: &FakeCoordinator, state: &Path) {
     leader.says(Instruction::NotLeader);
-    let agent = AgentProcess::start_without_nftables(leader, state);
+    let agent = AgentProcess::start_on_path(Path::new("/nonexistent"), leader, state);
     leader.grants(8, TTL);
     let refused =
         leader.hears("a fault", |report| !report.faults.is_empty() && report.highest == Token(8)).await;
@@ -291,6 +294,26 @@ async fn without_nftables(leader: &FakeCoordinator, state: &std::path::Path) {
     agent.signal(Signal::SIGCONT);
     leader.hears("it noticed", |report| report.holding.is_none()).await;
     assert_eq!(probe(V4, HTTP), Found::Reset);
+}
+
+/// Somebody removes the rules, and `nft` too, while the gates are open.
+async fn nftables_goes_away(leader: &FakeCoordinator, state: &Path) {
+    let programs = tempfile::tempdir().unwrap();
+    let path = std::env::var_os("PATH").unwrap();
+    let nft = std::env::split_paths(&path).map(|dir| dir.join("nft")).find(|nft| nft.exists()).unwrap();
+    std::os::unix::fs::symlink(nft, programs.path().join("nft")).unwrap();
+    leader.declares_gates(3, TTL, &gates());
+    leader.grants(9, TTL);
+    let _agent = AgentProcess::start_on_path(programs.path(), leader, state);
+    leader.hears("open", |report| report.vips_up && report.holding == Some(Token(9))).await;
+    assert!(all_find(Found::Healthy));
+
+    std::fs::remove_file(programs.path().join("nft")).unwrap();
+    assert!(run("nft flush ruleset"));
+    let given_up =
+        leader.hears("given up", |report| report.holding.is_none() && !report.faults.is_empty()).await;
+    assert!(given_up.faults.iter().any(|fault| fault.contains("needs nftables")), "{given_up:?}");
+    assert!(all_find(Found::Reset), "open, and nobody guards it");
 }
 
 async fn stays_open_for(span: Duration) {

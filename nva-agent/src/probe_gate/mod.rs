@@ -105,13 +105,16 @@ impl ProbeGates {
                 Err(error) => faults.push(no_port(gate, &error)),
             }
         }
-        if !self.guard().await
-            && let Some((error, _)) = &self.no_kernel
-        {
-            let tcp = gates.iter().filter(|gate| gate.protocol == GateProtocol::Tcp);
-            faults.extend(tcp.map(|gate| no_kernel(gate, error)));
-        }
+        self.guard().await;
+        faults.extend(self.without_kernel());
         faults
+    }
+
+    /// Which gates must not be opened because the kernel does not guard them.
+    fn without_kernel(&self) -> Vec<String> {
+        let Some((error, _)) = &self.no_kernel else { return Vec::new() };
+        let tcp = self.declared.iter().filter(|gate| gate.protocol == GateProtocol::Tcp);
+        tcp.map(|gate| no_kernel(gate, error)).collect()
     }
 
     /// Opens all that were prepared. False when it is too late for that, and then they are shut.
@@ -133,6 +136,11 @@ impl ProbeGates {
                     return Err(format!("could not open the gate for health probes: {error}"));
                 }
             }
+        }
+        // The kernel may have guarded them a moment ago, and will not any more.
+        if let Some(fault) = self.without_kernel().into_iter().next() {
+            self.shut();
+            return Err(fault);
         }
         let told = match told {
             // Behind the kernel's gate this changes nothing; without it, it is what counts.

@@ -12,7 +12,7 @@ use coordinator_core::ids::ApplianceName;
 use coordinator_core::model::GateSpec;
 use ipnet::IpNet;
 
-use crate::nft::{self, Nft};
+use crate::nft::{self, LoadError, Nft};
 use crate::nft_wire::{Batch, Family};
 
 /// The set of ports that are open.
@@ -65,12 +65,12 @@ impl PortGate {
     pub(crate) async fn install(&mut self, gates: &[GateSpec]) -> Result<(), String> {
         self.guarded.clear();
         let mut loaded = nft::load(&rules(&self.table, gates, Refusal::Reset)).await;
-        if loaded.is_err() {
+        if let Err(LoadError::Refused(_)) = loaded {
             loaded = nft::load(&rules(&self.table, gates, Refusal::Silence)).await;
         }
         if let Err(error) = loaded {
             return match self.uninstall() {
-                Ok(()) => Err(error),
+                Ok(()) => Err(error.to_string()),
                 Err(also) => Err(format!("{error}; and what is there could not be removed: {also}")),
             };
         }
