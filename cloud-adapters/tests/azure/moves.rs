@@ -342,6 +342,8 @@ async fn a_missing_permission_is_named() {
     world.arm.with(|cloud| cloud.deny("Microsoft.Network/routeTables/write"));
     let failed = world.attempt(world.jobs(10, "fw-b"), &adapter(&world.arm)).await;
     assert_eq!(failed.len(), 4, "three tables, one of them with two routes");
+    let refused = world.arm.calls().into_iter().filter(|call| call.result.starts_with("403")).count();
+    assert_eq!(refused, 4, "no binding asks twice");
     for (_, error) in failed {
         assert!(
             error.chain().contains("the identity lacks the permission Microsoft.Network/routeTables/write"),

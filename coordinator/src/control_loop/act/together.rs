@@ -33,7 +33,7 @@ pub(super) async fn carry_out(
     mut jobs: Vec<MoveJob>,
 ) {
     let gate = ReplicaGate::new(proposer.replica().clone());
-    let mut backoff = Backoff::default();
+    let mut waits = Waits::default();
     loop {
         let (accepted, under_way) = mpsc::channel(UNDER_WAY);
         let journal = Journal::continuing(left_by_earlier(&proposer, operation), accepted);
@@ -45,14 +45,50 @@ pub(super) async fn carry_out(
         };
         let recording = Recording { proposer: &proposer, operation, jobs: &jobs, journal: &journal, started };
         // Recorded as they come: one that the cloud is slow with keeps no other waiting.
-        let ((), (left, wait), ()) =
-            tokio::join!(attempt, recording.all(told), recording.under_way(under_way));
-        if left.is_empty() {
+        let ((), left, ()) = tokio::join!(attempt, recording.all(told), recording.under_way(under_way));
+        if left.jobs.is_empty() {
             return;
         }
         // Trying again is idempotent: the binding is read, found right, and recorded.
-        jobs = left.into_iter().filter_map(|at| jobs.get(at).cloned()).collect();
-        tokio::time::sleep(backoff.next_wait(wait)).await;
+        let wait = waits.next(&left);
+        jobs = left.jobs.into_iter().filter_map(|at| jobs.get(at).cloned()).collect();
+        tokio::time::sleep(wait).await;
+    }
+}
+
+/// What an attempt did not do.
+#[derive(Default)]
+struct Left {
+    /// Their places in the list of jobs.
+    jobs: Vec<usize>,
+    /// How long the cloud asks to wait.
+    wait: Option<Duration>,
+    /// One of them may succeed if it is tried again with nothing changed.
+    may_pass: bool,
+}
+
+/// How long to wait between attempts.
+struct Waits {
+    soon: Backoff,
+    /// What was refused for good is looked at from time to time: somebody may have put it right.
+    refused: Backoff,
+}
+
+impl Default for Waits {
+    fn default() -> Self {
+        let refused = Backoff::new(Duration::from_secs(5), Duration::from_secs(60));
+        Waits { soon: Backoff::default(), refused }
+    }
+}
+
+impl Waits {
+    fn next(&mut self, left: &Left) -> Duration {
+        if left.may_pass {
+            self.refused.reset();
+            self.soon.next_wait(left.wait)
+        } else {
+            self.refused.next_wait(None)
+        }
     }
 }
 
@@ -91,17 +127,19 @@ struct Recording<'a> {
 }
 
 impl Recording<'_> {
-    /// Records what is told. Gives those that are not done, and how long the cloud asks to wait.
-    async fn all(&self, mut told: mpsc::Receiver<Told>) -> (Vec<usize>, Option<Duration>) {
-        let (mut left, mut wait) = (Vec::new(), None);
+    /// Records what is told. Gives what is not done.
+    async fn all(&self, mut told: mpsc::Receiver<Told>) -> Left {
+        let mut left = Left::default();
         while let Some((at, result, when)) = told.recv().await {
             let Some(job) = self.jobs.get(at) else { continue };
-            wait = wait.max(result.as_ref().err().and_then(AdapterError::retry_after));
+            left.wait = left.wait.max(result.as_ref().err().and_then(AdapterError::retry_after));
+            let refused = matches!(result, Err(AdapterError::Permanent { .. }));
             if !self.one(job, result, when).await {
-                left.push(at);
+                left.jobs.push(at);
+                left.may_pass |= !refused;
             }
         }
-        (left, wait)
+        left
     }
 
     /// Records what the cloud has accepted, for whoever leads next. The move does not wait for it.
@@ -151,5 +189,26 @@ impl Recording<'_> {
             Err(ProposeFailed::Rejected(_)) => done,
             Err(_) => false,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_refused_for_good_is_not_asked_for_hundreds_of_times() {
+        let mut waits = Waits::default();
+        let refused = Left { jobs: vec![0], ..Left::default() };
+        let (mut attempts, mut passed) = (0, Duration::ZERO);
+        while passed < Duration::from_secs(20 * 60) {
+            passed += waits.next(&refused);
+            attempts += 1;
+        }
+        assert!((20..50).contains(&attempts), "{attempts} in twenty minutes");
+        // As soon as anything may pass, it is tried at the usual pace, and counts from the start.
+        let may_pass = Left { may_pass: true, ..Left::default() };
+        assert!(waits.next(&may_pass) <= Duration::from_millis(200));
+        assert!(waits.next(&refused) <= Duration::from_secs(5));
     }
 }
