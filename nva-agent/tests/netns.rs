@@ -11,12 +11,10 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use coordinator_api::agent::Instruction;
-use coordinator_core::ids::{NodeId, Token};
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
-use nva_agent::{Agent, Coordinator, Stop};
-use support::{FakeCoordinator, eventually, options, vip};
-use tokio::sync::watch;
+use coordinator_core::ids::Token;
+use nix::sys::signal::Signal;
+use support::child::{AgentProcess, be_the_agent, run};
+use support::{FakeCoordinator, eventually, vip};
 
 const TTL: Duration = Duration::from_secs(3);
 /// Far below what the lifetimes of addresses can do.
@@ -24,19 +22,6 @@ const SHORT_TTL: Duration = Duration::from_millis(600);
 const V4: &str = "10.9.0.99";
 const V6: &str = "fd00:9::99";
 const NEIGHBOUR: &str = "NVA_AGENT_TEST_NEIGHBOUR";
-const URL: &str = "NVA_AGENT_TEST_URL";
-const STATE: &str = "NVA_AGENT_TEST_STATE";
-
-fn run(command: &str) -> bool {
-    let mut words = command.split_whitespace();
-    let mut process = Command::new(words.next().unwrap());
-    process
-        .args(words)
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .status()
-        .is_ok_and(|status| status.success())
-}
 
 fn must(command: &str) {
     assert!(run(command), "{command}");
@@ -91,47 +76,6 @@ fn appliance_in_a_namespace() {
         .status()
         .unwrap();
     assert!(status.success());
-}
-
-/// The process that holds the VIPs. Killed and reaped with this value.
-struct AgentProcess(Child);
-
-impl AgentProcess {
-    fn start(coordinator: &FakeCoordinator, state: &std::path::Path) -> Self {
-        Self::start_with(Command::new(std::env::current_exe().unwrap()), coordinator, state)
-    }
-
-    fn start_without_nftables(coordinator: &FakeCoordinator, state: &std::path::Path) -> Self {
-        let mut command = Command::new(std::env::current_exe().unwrap());
-        command.env("PATH", "/nonexistent");
-        Self::start_with(command, coordinator, state)
-    }
-
-    fn start_with(mut command: Command, coordinator: &FakeCoordinator, state: &std::path::Path) -> Self {
-        let child = command
-            .args(["--exact", "agent", "--ignored", "--nocapture"])
-            .env(URL, &coordinator.base_url)
-            .env(STATE, state)
-            .stdout(Stdio::null())
-            .spawn();
-        AgentProcess(child.unwrap())
-    }
-
-    fn signal(&self, signal: Signal) {
-        kill(Pid::from_raw(i32::try_from(self.0.id()).unwrap()), signal).unwrap();
-    }
-
-    fn kill_9(mut self) {
-        self.0.kill().unwrap();
-        self.0.wait().unwrap();
-    }
-}
-
-impl Drop for AgentProcess {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
 }
 
 fn addresses() -> String {
@@ -194,20 +138,7 @@ fn watch_for(filter: &str) -> Child {
 #[test]
 #[ignore = "run by appliance_in_a_namespace"]
 fn agent() {
-    let (Ok(url), Ok(state)) = (std::env::var(URL), std::env::var(STATE)) else { return };
-    let runtime = tokio::runtime::Runtime::new().unwrap();
-    runtime.block_on(async {
-        let coordinator = Coordinator { node: NodeId(1), base_url: url };
-        let agent = Agent::new(options(state.as_ref(), vec![coordinator])).unwrap();
-        let (stop, stopped) = watch::channel(Stop::No);
-        let mut term = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()).unwrap();
-        tokio::spawn(async move {
-            term.recv().await;
-            stop.send_replace(Stop::Now);
-            std::future::pending::<()>().await;
-        });
-        agent.run(stopped).await.unwrap();
-    });
+    be_the_agent();
 }
 
 #[test]

@@ -10,17 +10,15 @@ mod support;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use coordinator_api::agent::Instruction;
-use coordinator_core::ids::{NodeId, Token};
+use coordinator_core::ids::Token;
 use coordinator_core::model::{GateProtocol, GateSpec};
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
-use nva_agent::{Agent, Coordinator, Stop};
-use support::{FakeCoordinator, PATIENCE, eventually, options};
-use tokio::sync::watch;
+use nix::sys::signal::Signal;
+use support::child::{AgentProcess, be_the_agent, run};
+use support::{FakeCoordinator, PATIENCE, eventually};
 
 const TTL: Duration = Duration::from_millis(600);
 const TCP: u16 = 8_686;
@@ -35,53 +33,7 @@ const BETWEEN: Duration = Duration::from_millis(40);
 const V4: &str = "127.0.0.1";
 const V6: &str = "::1";
 const INSIDE: &str = "NVA_AGENT_TEST_INSIDE";
-const URL: &str = "NVA_AGENT_TEST_URL";
-const STATE: &str = "NVA_AGENT_TEST_STATE";
 const TABLE: &str = "nft list table inet pointsman_probe-fw-a";
-
-fn run(command: &str) -> bool {
-    let mut words = command.split_whitespace();
-    let mut process = Command::new(words.next().unwrap());
-    let quiet = process.args(words).stdout(Stdio::null()).stderr(Stdio::null());
-    quiet.status().is_ok_and(|status| status.success())
-}
-
-/// The process that answers. Killed and reaped with this value.
-struct AgentProcess(Child);
-
-impl AgentProcess {
-    fn start(coordinator: &FakeCoordinator, state: &Path) -> Self {
-        Self::start_with(Command::new(std::env::current_exe().unwrap()), coordinator, state)
-    }
-
-    /// It finds its programs in this directory, and nowhere else.
-    fn start_on_path(path: &Path, coordinator: &FakeCoordinator, state: &Path) -> Self {
-        let mut command = Command::new(std::env::current_exe().unwrap());
-        command.env("PATH", path);
-        Self::start_with(command, coordinator, state)
-    }
-
-    fn start_with(mut command: Command, coordinator: &FakeCoordinator, state: &Path) -> Self {
-        let child = command
-            .args(["--exact", "agent", "--ignored", "--nocapture"])
-            .env(URL, &coordinator.base_url)
-            .env(STATE, state)
-            .stdout(Stdio::null())
-            .spawn();
-        AgentProcess(child.unwrap())
-    }
-
-    fn signal(&self, signal: Signal) {
-        kill(Pid::from_raw(i32::try_from(self.0.id()).unwrap()), signal).unwrap();
-    }
-}
-
-impl Drop for AgentProcess {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
 
 /// What a load balancer's probe finds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -161,20 +113,7 @@ fn probes_in_a_namespace() {
 #[test]
 #[ignore = "run by probes_in_a_namespace"]
 fn agent() {
-    let (Ok(url), Ok(state)) = (std::env::var(URL), std::env::var(STATE)) else { return };
-    let runtime = tokio::runtime::Runtime::new().unwrap();
-    runtime.block_on(async {
-        let coordinator = Coordinator { node: NodeId(1), base_url: url };
-        let agent = Agent::new(options(state.as_ref(), vec![coordinator])).unwrap();
-        let (stop, stopped) = watch::channel(Stop::No);
-        let mut term = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()).unwrap();
-        tokio::spawn(async move {
-            term.recv().await;
-            stop.send_replace(Stop::Now);
-            std::future::pending::<()>().await;
-        });
-        agent.run(stopped).await.unwrap();
-    });
+    be_the_agent();
 }
 
 fn gates() -> Vec<GateSpec> {
@@ -277,7 +216,7 @@ fn appliance() {
 /// answers nothing.
 async fn without_nftables(leader: &FakeCoordinator, state: &Path) {
     leader.says(Instruction::NotLeader);
-    let agent = AgentProcess::start_on_path(Path::new("/nonexistent"), leader, state);
+    let agent = AgentProcess::start_without_nftables(leader, state);
     leader.grants(8, TTL);
     let refused =
         leader.hears("a fault", |report| !report.faults.is_empty() && report.highest == Token(8)).await;

@@ -2,6 +2,7 @@
 
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
+pub(crate) mod child;
 pub(crate) mod pair;
 pub(crate) mod tls;
 
