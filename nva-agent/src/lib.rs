@@ -1,10 +1,11 @@
 //! The agent that runs on each appliance: it reports to the coordinators, pulls its lease, and
-//! holds the group's virtual IPs while it has one.
+//! holds the group's virtual IPs, and answers load balancers' probes, while it has one.
 //!
 //! - [`lease`] is the rule, pure; `holder` the thread that keeps disk, interfaces and lease in step.
 //! - `vip` holds addresses so that the kernel ends them: `addresses` gives them a lifetime
-//!   (`netlink`), `gate` shuts them off to the millisecond (`nft_wire`), `announce` tells the
-//!   neighbours.
+//!   (`netlink`), `gate` shuts them off to the millisecond, `announce` tells the neighbours.
+//! - `probe_gate` answers health probes on ports that the kernel shuts in the same way: `gate_time` and
+//!   `nft` (`nft_wire`) are what it shares with `gate`.
 //! - [`token_store`] is what outlives the process.
 //! - `reporter` talks to the coordinators, `relayed` through a peer where that is the only way;
 //!   [`health`] answers those who ask.

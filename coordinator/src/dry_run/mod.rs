@@ -89,7 +89,7 @@ fn take(
         Action::AwaitRelease { group: name, appliance, .. } if name == group.spec.name => {
             let wait = group.spec.lease.wait().as_millis();
             dry.first.push(format!(
-                "{appliance} lets go of its lease: its agent confirms that, or {wait} ms pass; virtual addresses wait for it, cloud bindings do not"
+                "{appliance} lets go of its lease: its agent confirms that, or {wait} ms pass; virtual addresses and probe gates wait for it, cloud bindings do not"
             ));
         }
         Action::Fence { operation, appliance, spec, .. } if operation == own => {
