@@ -16,6 +16,8 @@ mod error;
 mod journal;
 mod locks;
 mod pace;
+mod patience;
+mod placing;
 mod power;
 
 use std::collections::BTreeSet;
@@ -37,6 +39,7 @@ pub use error::{AdapterError, Cause};
 pub use journal::{JOURNAL_CALLS, Journal, UnderWay};
 pub use locks::{ResourceLocks, Turn};
 pub use pace::{Pace, RealTime};
+pub use placing::{BackendPools, Place, PlaceJob, PlaceReport, PlacesSeen, SideSeen, place, places};
 pub use power::{Power, PowerOffJob, power_off};
 
 /// The shortest rest between two readings of a group at rest.
@@ -135,6 +138,12 @@ pub trait Adapter: Send + Sync {
 
     /// The locks that keep the moves of one process from fighting over a resource.
     fn locks(&self) -> &ResourceLocks;
+
+    /// How it puts members into the backend pools of load balancers; `None` when it cannot, and then
+    /// no pool may be declared to use it.
+    fn backend_pools(&self) -> Option<&dyn BackendPools> {
+        None
+    }
 
     /// How it powers machines off; `None` when it cannot, and then no appliance may be declared to
     /// be fenced by it.

@@ -13,7 +13,7 @@ pub mod registry;
 pub mod simulated;
 
 pub use contract::{
-    Actual, Adapter, AdapterError, Backoff, Gate, Journal, MoveJob, Pointing, Power, PowerOffJob, entangled,
-    inspect, move_binding, move_bindings, power_off,
+    Actual, Adapter, AdapterError, Backoff, Gate, Journal, MoveJob, PlaceJob, Pointing, Power, PowerOffJob,
+    entangled, inspect, move_binding, move_bindings, place, places, power_off,
 };
 pub use registry::{AdapterKind, AdapterSpec, Adapters, RegistryError};

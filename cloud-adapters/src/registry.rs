@@ -126,6 +126,11 @@ impl Adapters {
         self.by_name.iter().filter(|(_, adapter)| adapter.power().is_some()).map(|(name, _)| name)
     }
 
+    /// The names of those that fill backend pools of load balancers, in order.
+    pub fn with_backend_pools(&self) -> impl Iterator<Item = &AdapterName> {
+        self.by_name.iter().filter(|(_, adapter)| adapter.backend_pools().is_some()).map(|(name, _)| name)
+    }
+
     /// The adapter of that name.
     pub fn named(&self, name: &AdapterName) -> Option<Arc<dyn Adapter>> {
         self.by_name.get(name).cloned()
@@ -148,6 +153,22 @@ impl Adapters {
         sets.collect()
     }
 
+    /// The adapter of that name, to `attempt` something with.
+    ///
+    /// # Errors
+    /// [`AdapterError::Permanent`] when none of that name is configured on this node.
+    pub fn require(&self, name: &AdapterName, attempt: String) -> Result<Arc<dyn Adapter>, AdapterError> {
+        self.named(name).ok_or_else(|| {
+            let known: Vec<&str> = self.names().map(AdapterName::as_str).collect();
+            let known = if known.is_empty() { "none at all".to_owned() } else { known.join(", ") };
+            let why = format!(
+                "no adapter `{name}` is configured on this coordinator (there is {known}): add it to its \
+                 configuration"
+            );
+            AdapterError::permanent(attempt, why)
+        })
+    }
+
     /// The adapter that moves `binding`.
     ///
     /// # Errors
@@ -159,12 +180,7 @@ impl Adapters {
             let why = "it is held by nva-agent under its lease, not moved by an adapter";
             return Err(AdapterError::permanent(attempt(), why));
         };
-        self.by_name.get(name).cloned().ok_or_else(|| {
-            let known: Vec<&str> = self.names().map(AdapterName::as_str).collect();
-            let known = if known.is_empty() { "none at all".to_owned() } else { known.join(", ") };
-            let why = format!("no adapter `{name}` is configured on this coordinator (there is {known}): add it to its configuration");
-            AdapterError::permanent(attempt(), why)
-        })
+        self.require(name, attempt())
     }
 }
 

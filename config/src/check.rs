@@ -3,8 +3,6 @@
 use std::fmt;
 use std::path::Path;
 
-use coordinator_core::model::GroupSpec;
-
 use crate::decode::Report;
 use crate::fault::ConfigFaults;
 use crate::{agent, cli, coordinator, groups};
@@ -20,6 +18,8 @@ pub enum Summary {
         nodes: usize,
         /// Groups declared for the first start.
         groups: usize,
+        /// Pools declared for the first start.
+        pools: usize,
     },
     /// An agent's file.
     Agent {
@@ -33,24 +33,33 @@ pub enum Summary {
         /// Coordinators it knows.
         endpoints: usize,
     },
-    /// Groups alone.
+    /// Groups and pools alone.
     Groups {
-        /// Their names.
+        /// The names of the groups.
         names: Vec<String>,
+        /// The names of the pools.
+        pools: Vec<String>,
     },
 }
 
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Summary::Coordinator { node, nodes, groups } => {
-                write!(f, "coordinator {node} of {nodes}, {groups} groups declared")
+            Summary::Coordinator { node, nodes, groups, pools } => {
+                write!(f, "coordinator {node} of {nodes}, {groups} groups declared")?;
+                if *pools > 0 { write!(f, ", {pools} pools") } else { Ok(()) }
             }
             Summary::Agent { appliance, coordinators } => {
                 write!(f, "agent of {appliance}, reporting to {coordinators} coordinators")
             }
             Summary::Cli { endpoints } => write!(f, "command line, {endpoints} endpoints"),
-            Summary::Groups { names } => write!(f, "groups: {}", names.join(", ")),
+            Summary::Groups { names, pools } => {
+                let lists = [("groups", names), ("pools", pools)];
+                let some = lists.iter().filter(|(_, names)| !names.is_empty());
+                let said: Vec<String> =
+                    some.map(|(what, names)| format!("{what}: {}", names.join(", "))).collect();
+                f.write_str(&said.join("; "))
+            }
         }
     }
 }
@@ -73,10 +82,18 @@ pub fn check(path: &Path) -> Result<Summary, ConfigFaults> {
     if has("endpoints") {
         return Ok(Summary::Cli { endpoints: cli::read(&report)?.endpoints.len() });
     }
-    if has("group") && !has("cluster") && !has("node") && !has("tls") {
-        let name = |g: &GroupSpec| g.name.to_string();
-        return Ok(Summary::Groups { names: groups::from_report(&report)?.iter().map(name).collect() });
+    if (has("group") || has("pool")) && !has("cluster") && !has("node") && !has("tls") {
+        let declared = groups::from_report(&report)?;
+        return Ok(Summary::Groups {
+            names: declared.groups.iter().map(|group| group.name.to_string()).collect(),
+            pools: declared.pools.iter().map(|pool| pool.name.to_string()).collect(),
+        });
     }
     let config = coordinator::read(&report)?;
-    Ok(Summary::Coordinator { node: config.node.0, nodes: config.nodes.len(), groups: config.groups.len() })
+    Ok(Summary::Coordinator {
+        node: config.node.0,
+        nodes: config.nodes.len(),
+        groups: config.groups.len(),
+        pools: config.pools.len(),
+    })
 }

@@ -8,12 +8,14 @@ use std::time::Duration;
 
 use coordinator_core::ids::{AdapterName, HookName, NodeId};
 use coordinator_core::model::GroupSpec;
+use coordinator_core::pool::PoolSpec;
 
 use crate::cluster_id::ClusterId;
 use crate::decode::{Report, Secret, Table};
 use crate::duration::Span;
 use crate::fault::ConfigFaults;
 use crate::groups;
+use crate::pools;
 use crate::tls::TlsPaths;
 
 mod azure;
@@ -55,6 +57,8 @@ pub struct CoordinatorConfig {
     /// The first groups. They go into the log when the cluster is formed, and never again:
     /// afterwards `pointsman apply` changes groups.
     pub groups: Vec<GroupSpec>,
+    /// The first pools, likewise.
+    pub pools: Vec<PoolSpec>,
 }
 
 /// Where a coordinator listens.
@@ -133,6 +137,11 @@ pub enum AdapterKind {
 }
 
 impl AdapterKind {
+    /// Whether it fills backend pools of load balancers.
+    pub fn fills_backend_pools(&self) -> bool {
+        matches!(self, AdapterKind::Azure(_))
+    }
+
     /// Whether it can power machines off, so that an appliance may be fenced by it.
     pub fn powers_off(&self) -> bool {
         match self {
@@ -174,16 +183,20 @@ fn config(report: &Report, file: &mut Table<'_>) -> Option<CoordinatorConfig> {
     let hooks = hooks::hooks(file);
     let known_adapters = adapters.as_ref().map(|all| all.keys().cloned().collect());
     let known_hooks = hooks.as_ref().map(|all| all.keys().cloned().collect());
-    let power = adapters.as_ref().map(|all| {
-        let able = all.iter().filter(|(_, kind)| kind.powers_off());
-        able.map(|(name, _)| name.clone()).collect()
-    });
+    let able = |can: fn(&AdapterKind) -> bool| {
+        let all = adapters.as_ref()?;
+        Some(all.iter().filter(|(_, kind)| can(kind)).map(|(name, _)| name.clone()).collect())
+    };
+    let power = able(AdapterKind::powers_off);
+    let balancers = able(AdapterKind::fills_backend_pools);
     let known = groups::Known {
         adapters: known_adapters.as_ref(),
         power: power.as_ref(),
         hooks: known_hooks.as_ref(),
+        balancers: balancers.as_ref(),
     };
     let groups = groups::read(report, file, known);
+    let pools = pools::read(report, file, known, groups.as_deref().unwrap_or_default());
     if let (Some(groups), Some(raft)) = (&groups, &raft) {
         check::leases(report, file, groups, raft);
     }
@@ -201,6 +214,7 @@ fn config(report: &Report, file: &mut Table<'_>) -> Option<CoordinatorConfig> {
         adapters: adapters?,
         hooks: hooks?,
         groups: groups?,
+        pools: pools?,
     })
 }
 

@@ -10,7 +10,7 @@
 //! | `pointsman.toml` | a coordinator | [`load_coordinator`] |
 //! | `nva-agent.toml` | an agent | [`load_agent`] |
 //! | `cli.toml` | the operator's command line | [`load_cli`] |
-//! | groups only | `pointsman apply` | [`load_groups`] |
+//! | groups only | `pointsman apply` | [`load_declarations`] |
 
 pub mod agent;
 mod check;
@@ -21,6 +21,7 @@ mod decode;
 pub mod duration;
 mod fault;
 pub mod groups;
+mod pools;
 mod tls;
 pub mod write;
 
@@ -30,5 +31,5 @@ pub use cli::{CliContext, load as load_cli};
 pub use cluster_id::ClusterId;
 pub use coordinator::{CoordinatorConfig, load as load_coordinator};
 pub use fault::{ConfigFaults, Fault};
-pub use groups::load as load_groups;
+pub use groups::{Declarations, load as load_declarations};
 pub use tls::TlsPaths;

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use config::{Summary, check};
 use coordinator_core::model::{BindingKind, Policy, ProbeKind};
+use coordinator_core::pool::{PoolPolicy, Side};
 
 #[test]
 fn every_example_passes_the_check() {
@@ -17,7 +18,7 @@ fn every_example_passes_the_check() {
             Summary::Groups { .. } => kinds[3] += 1,
         }
     }
-    assert_eq!(kinds, [1, 1, 1, 3]);
+    assert_eq!(kinds, [1, 1, 1, 4]);
 }
 
 #[test]
@@ -32,7 +33,7 @@ fn the_coordinators_example_means_what_it_says() {
 
 #[test]
 fn the_vip_example_means_what_it_says() {
-    let groups = config::load_groups(&example("groups-vip.toml")).unwrap();
+    let groups = config::load_declarations(&example("groups-vip.toml")).unwrap().groups;
     let group = &groups[0];
     let shown = Policy { failback: group.policy.failback, ..Policy::default() };
     assert_eq!(group.policy, shown, "the example shows the defaults, but for the failback");
@@ -50,11 +51,21 @@ fn the_vip_example_means_what_it_says() {
 
 #[test]
 fn the_balanced_example_means_what_it_says() {
-    let groups = config::load_groups(&example("groups-balanced.toml")).unwrap();
+    let groups = config::load_declarations(&example("groups-balanced.toml")).unwrap().groups;
     let BindingKind::ProbeGate(gate) = &groups[0].bindings[0].kind else { panic!("{groups:?}") };
     assert_eq!(gate.to_string(), "http 8686 /ready");
     assert!(gate.admits([168, 63, 129, 16].into()) && !gate.admits([168, 63, 129, 17].into()));
     assert!(groups[0].needs_lease());
+}
+
+#[test]
+fn the_pool_example_means_what_it_says() {
+    let declared = config::load_declarations(&example("pools-azure.toml")).unwrap();
+    let pool = &declared.pools[0];
+    assert!(declared.groups.is_empty());
+    assert_eq!(pool.policy, PoolPolicy::default(), "the example shows the defaults");
+    assert_eq!(pool.sides().map(|(side, _)| side).collect::<Vec<_>>(), [Side::Ingress, Side::Egress]);
+    assert_eq!((pool.members.len(), pool.max_out()), (3, 2));
 }
 
 fn example(name: &str) -> PathBuf {

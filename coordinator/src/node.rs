@@ -95,6 +95,7 @@ pub async fn run(config: CoordinatorConfig, shutdown: impl Future<Output = ()>) 
     let limits = GroupLimits {
         adapters: config.adapters.keys().cloned().collect(),
         power: adapters.with_power().cloned().collect(),
+        balancers: adapters.with_backend_pools().cloned().collect(),
         hooks: config.hooks.keys().cloned().collect(),
         shortest_lease: config.raft.shortest_lease(),
     };
@@ -113,7 +114,7 @@ pub async fn run(config: CoordinatorConfig, shutdown: impl Future<Output = ()>) 
         hooks: config.hooks.clone(),
         probe_cluster: material.probe_client(Trust::Cluster)?,
         probe_any: material.probe_client(Trust::Any)?,
-        seed: config.groups,
+        seed: control_loop::Seed { groups: config.groups, pools: config.pools },
     });
 
     let preflights = Preflights::new(preflight::Options {

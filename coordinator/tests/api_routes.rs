@@ -7,7 +7,7 @@ mod api_support;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use api_support::{FakeNode, Handle, TOKEN, api, ask, group_json, request, send};
+use api_support::{FakeNode, Handle, TOKEN, api, ask, group_json, pool_json, request, send};
 use axum::Router;
 use axum::body::Body;
 use coordinator::http::Backend;
@@ -19,6 +19,7 @@ use coordinator_core::command::{CommandBody, OperationKind, StartOperation};
 use coordinator_core::ids::{ApplianceName, GroupName, NodeId, Token};
 use coordinator_core::model::GroupSpec;
 use coordinator_core::observe::Verdict;
+use coordinator_core::pool::{PoolCommand, RecordPlacement, Side};
 use http::{Method, Request, StatusCode};
 use serde_json::{Value, json};
 
@@ -41,6 +42,12 @@ fn routes() -> Vec<(Method, &'static str, Value)> {
             json!({"enabled": true, "reason": "test"}),
         ),
         (Method::POST, "/v1/groups/dmz/appliances/fw-b/confirm-off", json!({"token": 4, "reason": "test"})),
+        (Method::GET, "/v1/pools", Value::Null),
+        (Method::GET, "/v1/pools/proxies", Value::Null),
+        (Method::PUT, "/v1/pools/proxies", pool_json("proxies")),
+        (Method::DELETE, "/v1/pools/proxies", Value::Null),
+        (Method::POST, "/v1/pools/proxies/members/px-a/take-out", reason()),
+        (Method::POST, "/v1/pools/proxies/members/px-a/put-in", reason()),
         (Method::GET, "/v1/operations", Value::Null),
         (Method::GET, "/v1/operations/4", Value::Null),
         (Method::GET, "/v1/history", Value::Null),
@@ -97,7 +104,43 @@ async fn settled() -> (Arc<FakeNode>, Router) {
         }],
         took: Duration::from_millis(12),
     }));
+    in_service(&node, &router).await;
     (node, router)
+}
+
+/// Declares pool `proxies`, both members up and in.
+async fn in_service(node: &Arc<FakeNode>, router: &Router) {
+    let declared = ask(router, Method::PUT, "/v1/pools/proxies", pool_json("proxies")).await;
+    assert_eq!(declared.status, StatusCode::OK, "{}", declared.json);
+    for member in ["px-a", "px-b"] {
+        node.command(CommandBody::Pool(PoolCommand::RecordVerdict {
+            pool: "proxies".parse().unwrap(),
+            member: name(member),
+            verdict: Verdict::Up,
+            evidence: Vec::new(),
+        }));
+        let path = format!("/v1/pools/proxies/members/{member}/put-in");
+        let put = ask(router, Method::POST, &path, json!({"reason": "new"})).await;
+        assert_eq!(put.status, StatusCode::OK, "{}", put.json);
+        placed(node, member, [Side::Ingress, Side::Egress]);
+    }
+}
+
+/// The cloud has done as it was told on these sides of a member.
+fn placed<const N: usize>(node: &Arc<FakeNode>, member: &str, sides: [Side; N]) {
+    for side in sides {
+        let state = Handle(Arc::clone(node)).state();
+        let token = state.pools.values().next().unwrap().token;
+        node.command(CommandBody::Pool(PoolCommand::RecordPlacement(RecordPlacement {
+            pool: "proxies".parse().unwrap(),
+            member: name(member),
+            token,
+            side,
+            outcome: coordinator_core::command::StepOutcome::Done,
+            calls: Vec::new(),
+            took: Duration::from_millis(12),
+        })));
+    }
 }
 
 #[tokio::test]
@@ -640,4 +683,62 @@ async fn a_dry_run_estimates_by_earlier_moves() {
     let total = json!({"samples": 1, "median_ms": 250, "worst_ms": 250});
     assert_eq!(dry.json["estimate"]["total"], total, "{}", dry.json);
     assert_eq!(dry.json["estimate"]["steps"][0]["timings"], total);
+}
+
+#[tokio::test]
+async fn a_member_is_taken_out_and_put_in_and_a_half_done_change_is_seen() {
+    let (node, router) = settled().await;
+    let show = async || ask(&router, Method::GET, "/v1/pools/proxies", Value::Null).await.json;
+    let pool = show().await;
+    assert_eq!((&pool["serving"], &pool["size"], &pool["changing"]), (&json!(2), &json!(2), &json!(0)));
+    let out = "/v1/pools/proxies/members/px-a/take-out";
+    let taken = ask(&router, Method::POST, out, json!({"reason": "patch day"})).await;
+    assert_eq!(taken.status, StatusCode::OK, "{}", taken.json);
+    let sentence = taken.json["events"][0]["sentence"].as_str().unwrap();
+    assert_eq!(sentence, "proxies: px-a is being taken out: an operator asked for it: patch day");
+    assert_eq!(taken.json["events"][0]["pool"], "proxies");
+
+    placed(&node, "px-a", [Side::Ingress]);
+    let member = show().await["members"][0].clone();
+    assert_eq!((&member["standing"], &member["half_applied"]), (&json!("leaving"), &json!(true)));
+    assert_eq!(member["sides"][0]["inside"], false);
+    assert_eq!(member["sides"][1]["inside"], Value::Null);
+    assert_eq!(member["actor"], json!({"operator": "alice"}));
+    placed(&node, "px-a", [Side::Egress]);
+    assert_eq!(show().await["members"][0]["standing"], "out");
+
+    let last = "/v1/pools/proxies/members/px-b/take-out";
+    let refused = ask(&router, Method::POST, last, json!({"reason": "patch day"})).await;
+    assert_eq!(refused.problem(), "refused");
+    let why = refused.json["reasons"][0].as_str().unwrap();
+    assert!(why.contains("without it 0 would be in and up, and at least 1 must be"), "{why}");
+
+    let history = ask(&router, Method::GET, "/v1/history?pool=proxies&limit=3", Value::Null).await.json;
+    let words: Vec<&str> =
+        history["events"].as_array().unwrap().iter().map(|e| e["sentence"].as_str().unwrap()).collect();
+    assert_eq!(words[1], "proxies: px-a is out on the egress side after 12ms");
+    assert!(words[0].starts_with("proxies: px-a is out on every side"), "{words:?}");
+}
+
+#[tokio::test]
+async fn a_faulty_pool_is_refused_with_all_faults() {
+    let (_node, router) = leader();
+    let put = async |spec: Value| ask(&router, Method::PUT, "/v1/pools/proxies", spec).await;
+    let mut spec = pool_json("proxies");
+    spec["policy"]["min_in"] = json!(2);
+    spec["egress"]["backend_pool"]["targets"] = json!({"px-a": "nic-a"});
+    let answer = put(spec).await;
+    assert_eq!(answer.problem(), "unprocessable");
+    assert_eq!(answer.json["reasons"].as_array().unwrap().len(), 2, "{}", answer.json);
+    let mut spec = pool_json("proxies");
+    spec["policy"]["min_inn"] = json!(1);
+    let answer = put(spec).await;
+    assert_eq!(answer.problem(), "bad-request");
+    assert!(answer.json["detail"].as_str().unwrap().contains("policy.min_inn is not a field of a pool"));
+    let mut spec = pool_json("proxies");
+    spec["ingress"]["backend_pool"]["adapter"] = json!("nowhere");
+    spec["egress"]["backend_pool"]["adapter"] = json!("nowhere");
+    assert_eq!(put(spec).await.problem(), "unprocessable");
+    let answer = ask(&router, Method::GET, "/v1/pools/proxies", Value::Null).await;
+    assert_eq!(answer.problem(), "unknown-pool");
 }

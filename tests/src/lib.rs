@@ -15,6 +15,7 @@ pub mod groups;
 pub mod loop_disk;
 pub mod model;
 pub mod netns;
+pub mod pools;
 pub mod power_loss;
 pub mod privileged;
 pub mod probes;

@@ -36,7 +36,9 @@ async fn main() -> anyhow::Result<()> {
     let (mut one, mut three) = (floors(dir.path(), 1, bytes)?, floors(dir.path(), LOGS, bytes)?);
     let cluster = Cluster::start(dir.path()).await?;
     let leader = cluster.leader().await?;
-    leader.propose(command(CommandBody::Seed(groups.to_vec())), DEADLINE).await?;
+    leader
+        .propose(command(CommandBody::Seed { groups: groups.to_vec(), pools: Vec::new() }), DEADLINE)
+        .await?;
     // Connections, caches and the next segments of the logs are made.
     clients(&leader, &groups, 1, 0..100).await?;
 

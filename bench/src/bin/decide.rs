@@ -74,7 +74,7 @@ struct Case {
 impl Case {
     fn new(size: u16) -> anyhow::Result<Self> {
         let mut at_rest = World::default();
-        at_rest.apply(&command(CommandBody::Seed(groups(size)?)))?;
+        at_rest.apply(&command(CommandBody::Seed { groups: groups(size)?, pools: Vec::new() }))?;
         let now = at_rest.settle()?;
         let (well, down) = (at_rest.seen(now, false), at_rest.seen(now, true));
         let verdicts = at_rest.proposals(&down, now);

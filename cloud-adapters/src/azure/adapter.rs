@@ -20,7 +20,7 @@ use super::resource_id::{AllowList, IdError, ResourceId, short_of_path};
 use super::route;
 use super::transport::{HttpTransport, Transport, TransportSetupError};
 use crate::contract::{
-    Actual, Adapter, AdapterError, Change, Checks, Endpoint, Journal, MoveJob, Power, READINGS,
+    Actual, Adapter, AdapterError, BackendPools, Change, Checks, Endpoint, Journal, MoveJob, Power, READINGS,
     ResourceLocks, ResourceSeen,
 };
 
@@ -208,6 +208,10 @@ impl Adapter for AzureAdapter {
     }
 
     fn power(&self) -> Option<&dyn Power> {
+        Some(self)
+    }
+
+    fn backend_pools(&self) -> Option<&dyn BackendPools> {
         Some(self)
     }
 

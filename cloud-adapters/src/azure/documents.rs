@@ -2,11 +2,12 @@
 //! unchanged. A `PUT` replaces the whole resource, and what is not in it is reset, so a document
 //! that had passed through types of our own would lose what they do not know.
 
-use coordinator_core::ids::{GroupName, Token};
+use std::fmt::Display;
+
+use coordinator_core::ids::Token;
 use serde_json::{Map, Value};
 
 use super::resource_id::ResourceId;
-use crate::contract::MoveJob;
 
 /// How people are told of a field that is not there.
 pub(super) const NOTHING: &str = "nothing";
@@ -14,8 +15,8 @@ pub(super) const NOTHING: &str = "nothing";
 /// Most tags that ARM lets a resource have.
 pub(super) const MOST_TAGS: usize = 50;
 
-/// The tag that holds a group's token.
-pub(super) fn tag(group: &GroupName) -> String {
+/// The tag that holds the token of a group, or of a pool: their names never meet.
+pub(super) fn tag(group: &impl Display) -> String {
     format!("pointsman-token-{group}")
 }
 
@@ -23,7 +24,7 @@ pub(super) fn tag(group: &GroupName) -> String {
 ///
 /// # Errors
 /// When the tag is there and is no token: nobody knows then who may write.
-pub(super) fn token_on(document: &Value, group: &GroupName) -> Result<Option<Token>, String> {
+pub(super) fn token_on(document: &Value, group: &impl Display) -> Result<Option<Token>, String> {
     let tag = tag(group);
     let tags = document.get("tags").and_then(Value::as_object);
     // ARM compares the names of tags without regard to case, and may give them back in another.
@@ -35,12 +36,12 @@ pub(super) fn token_on(document: &Value, group: &GroupName) -> Result<Option<Tok
     })
 }
 
-/// The document with the job's token on it.
+/// The document with the token of a group or a pool on it.
 ///
 /// # Errors
 /// When there is no room for one more tag.
-pub(super) fn with_token(mut document: Value, job: &MoveJob) -> Result<Value, String> {
-    let tag = tag(&job.group);
+pub(super) fn with_token(mut document: Value, group: &impl Display, token: Token) -> Result<Value, String> {
+    let tag = tag(group);
     let fields = document.as_object_mut().ok_or("its document is no JSON object")?;
     let tags = fields.entry("tags").or_insert(Value::Null);
     if tags.is_null() {
@@ -53,7 +54,7 @@ pub(super) fn with_token(mut document: Value, job: &MoveJob) -> Result<Value, St
             "it has {MOST_TAGS} tags, which is all that ARM allows, and needs one more for the token: remove one"
         ));
     }
-    tags.insert(name, Value::String(job.token.to_string()));
+    tags.insert(name, Value::String(token.to_string()));
     Ok(document)
 }
 

@@ -3,7 +3,7 @@
 //! - [`AzureAdapter`]: the contract in Azure's terms. `public_ip` and `route` read and plan,
 //!   purely, on whole documents; `reading` fetches each document once.
 //! - [`preflight`]: would a move work? `effective`: what Azure does with a NIC's traffic.
-//! - `power`: virtual machines are powered off.
+//! - `power`: virtual machines are powered off. `backend_pool`: who is behind a load balancer.
 //! - [`arm`]: Azure Resource Manager over HTTP, long-running operations, errors by class.
 //! - [`identity`]: who the adapter is; a token is there before it is needed.
 //! - [`transport`]: one HTTP exchange; replaced in tests by a cloud in the same process.
@@ -13,6 +13,7 @@
 
 mod adapter;
 pub mod arm;
+mod backend_pool;
 mod documents;
 mod effective;
 pub mod identity;

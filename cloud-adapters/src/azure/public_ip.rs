@@ -217,7 +217,7 @@ pub(super) fn change(
     document: Value,
     job: &MoveJob,
 ) -> Result<Change, AdapterError> {
-    match with_token(document, job) {
+    match with_token(document, &job.group, job.token) {
         Ok(document) => Ok(Change { attempt, resource: seen.id.clone(), etag: seen.etag.clone(), document }),
         Err(why) => Err(AdapterError::permanent(attempt, why)),
     }

@@ -1,8 +1,8 @@
 //! Reads for many bindings at once: each resource once, all side by side.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Display;
 
-use coordinator_core::ids::GroupName;
 use futures::{StreamExt, stream};
 use serde_json::Value;
 
@@ -68,7 +68,7 @@ impl Documents {
 pub(super) fn seen(
     documents: &Documents,
     id: &ResourceId,
-    group: &GroupName,
+    group: &impl Display,
 ) -> Result<ResourceSeen, ReadError> {
     let document = documents.require(id)?;
     let short = id.short();

@@ -44,6 +44,8 @@ pub enum Kind {
     RouteTable,
     /// `Microsoft.Compute/virtualMachines`
     VirtualMachine,
+    /// `Microsoft.Network/loadBalancers/backendAddressPools`
+    BackendPool,
 }
 
 impl Kind {
@@ -55,6 +57,7 @@ impl Kind {
             Kind::PublicIp => "Microsoft.Network/publicIPAddresses",
             Kind::RouteTable => "Microsoft.Network/routeTables",
             Kind::VirtualMachine => "Microsoft.Compute/virtualMachines",
+            Kind::BackendPool => "Microsoft.Network/loadBalancers/backendAddressPools",
         }
     }
 }
@@ -169,10 +172,18 @@ pub fn short_of_path(path: &str) -> String {
 
 /// The usual case of a type's name: ids are compared in lower case, and people read them.
 fn well_known(part: &str) -> &str {
-    ["networkInterfaces", "ipConfigurations", "publicIPAddresses", "routeTables", "virtualMachines"]
-        .into_iter()
-        .find(|known| known.eq_ignore_ascii_case(part))
-        .unwrap_or(part)
+    [
+        "networkInterfaces",
+        "ipConfigurations",
+        "publicIPAddresses",
+        "routeTables",
+        "virtualMachines",
+        "loadBalancers",
+        "backendAddressPools",
+    ]
+    .into_iter()
+    .find(|known| known.eq_ignore_ascii_case(part))
+    .unwrap_or(part)
 }
 
 impl fmt::Display for ResourceId {

@@ -175,13 +175,13 @@ impl Moving<'_> {
         let _turn = adapter.locks().acquire(&resources).await;
         loop {
             let waiting = self.jobs.iter().filter(|job| !job.ended);
-            let Some(earliest) = waiting.map(|job| job.rests_until).min() else { return };
+            let Some(earliest) = waiting.map(|job| job.patience.rests_until).min() else { return };
             let rest = earliest.saturating_sub(self.pace.now());
             if !rest.is_zero() {
                 self.pace.sleep(rest).await;
             }
             let due = self.pace.now() + SLACK;
-            let due = |job: &Progress<'_>| !job.ended && job.rests_until <= due;
+            let due = |job: &Progress<'_>| !job.ended && job.patience.rests_until <= due;
             let due: Vec<usize> = (0..self.jobs.len()).filter(|at| due(&self.jobs[*at])).collect();
             self.round(due).await;
         }
@@ -204,7 +204,7 @@ impl Moving<'_> {
         if !under_way.is_empty() {
             // It is over, as far as can be known: the next read tells more.
             let now = self.pace.now();
-            unsettled.into_iter().for_each(|at| self.jobs[at].rests_until = now);
+            unsettled.into_iter().for_each(|at| self.jobs[at].patience.rests_until = now);
         }
     }
 
@@ -293,7 +293,7 @@ impl Moving<'_> {
         let until = jobs.iter().map(|at| self.jobs[*at].next_rest(self.pace, None)).max();
         for at in jobs {
             if let Some(until) = until {
-                self.jobs[at].rests_until = until;
+                self.jobs[at].patience.rests_until = until;
             }
         }
     }

@@ -93,7 +93,7 @@ impl AdapterError {
     }
 
     /// The same once more, for another binding that the same call was for. Its causes become one.
-    pub(crate) fn again(&self) -> AdapterError {
+    pub fn again(&self) -> AdapterError {
         let because = || -> Cause {
             let chain = self.chain();
             let own = self.to_string();

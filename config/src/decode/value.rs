@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use coordinator_core::ids::{
-    AdapterName, ApplianceName, BindingName, GroupName, HookName, NodeId, ProbeName,
+    AdapterName, ApplianceName, BindingName, GroupName, HookName, NodeId, PoolName, ProbeName,
 };
 use coordinator_core::model::{Fencing, QuorumLoss, Trigger, Trust};
 use coordinator_core::notice::NoticeKind;
@@ -65,6 +65,7 @@ from_text! {
     SocketAddr: "must be an IP address and a port, such as \"10.0.0.11:7401\"; names are not resolved here", |s| s.parse().ok();
     IpNet: "must be an IP address and the length of its subnet's prefix, such as \"10.0.0.100/24\"", |s| s.parse().ok();
     GroupName: "must be a name: 1 to 63 of a-z, 0-9 and '-', starting and ending with a letter or digit", |s| s.parse().ok();
+    PoolName: "must be a name: 1 to 63 of a-z, 0-9 and '-', starting and ending with a letter or digit", |s| s.parse().ok();
     ApplianceName: "must be a name: 1 to 63 of a-z, 0-9 and '-', starting and ending with a letter or digit", |s| s.parse().ok();
     BindingName: "must be a name: 1 to 63 of a-z, 0-9 and '-', starting and ending with a letter or digit", |s| s.parse().ok();
     AdapterName: "must be a name: 1 to 63 of a-z, 0-9 and '-', starting and ending with a letter or digit", |s| s.parse().ok();

@@ -46,7 +46,7 @@ fn powers_off(t: &Table<'_>, name: &AdapterName, known: Known<'_>) -> bool {
     true
 }
 
-fn listed<T: Display>(names: &BTreeSet<T>) -> String {
+pub(crate) fn listed<T: Display>(names: &BTreeSet<T>) -> String {
     let all: Vec<_> = names.iter().map(ToString::to_string).collect();
     if all.is_empty() { "there is none".to_owned() } else { all.join(", ") }
 }

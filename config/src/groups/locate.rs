@@ -10,8 +10,21 @@ use crate::decode::{Report, Table, label};
 /// `group[dmz].appliance[fw-a].probe[ssh].timeout`, and the line is that of the nearest thing
 /// that the file says about it.
 pub(crate) fn fault(report: &Report, file: &Table<'_>, index: usize, path: &str, value: &str, rule: &str) {
+    fault_in("group", report, file, index, path, value, rule);
+}
+
+/// The same of an element of any list of the file: `group` or `pool`.
+pub(crate) fn fault_in(
+    list: &str,
+    report: &Report,
+    file: &Table<'_>,
+    index: usize,
+    path: &str,
+    value: &str,
+    rule: &str,
+) {
     let mut place = Place { shown: String::new(), at: 0, entries: Some(file.entries()) };
-    place.step("group", Some(index));
+    place.step(list, Some(index));
     for segment in path.split('.') {
         let (name, index) = match segment.strip_suffix(']').and_then(|s| s.split_once('[')) {
             Some((name, index)) => (name, index.parse().ok()),
@@ -27,6 +40,7 @@ fn in_file(name: &str) -> &str {
     match name {
         "appliances" => "appliance",
         "probes" => "probe",
+        "members" => "member",
         "path_probes" => "path_probe",
         "bindings" => "binding",
         // A VIP's prefix is written with its address.

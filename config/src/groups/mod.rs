@@ -8,16 +8,20 @@ use coordinator_core::ids::{AdapterName, ApplianceName, BindingName, HookName};
 use coordinator_core::model::{
     ApplianceSpec, BindingKind, BindingSpec, FenceSpec, GroupSpec, LeaseSpec, Policy,
 };
+use coordinator_core::pool::PoolSpec;
 use coordinator_core::validate;
 use ipnet::IpNet;
 
 use crate::decode::{Report, Table, Value};
 use crate::fault::ConfigFaults;
+use crate::pools;
 
 mod fence;
 mod gate;
 pub(crate) mod locate;
-mod probe;
+pub(crate) mod probe;
+
+pub(crate) use fence::listed;
 
 /// What the rest of a coordinator's file says, for a group's names to be checked against. `None` in
 /// a file that holds groups alone.
@@ -27,14 +31,25 @@ pub(crate) struct Known<'a> {
     /// Those that can power machines off.
     pub(crate) power: Option<&'a BTreeSet<AdapterName>>,
     pub(crate) hooks: Option<&'a BTreeSet<HookName>>,
+    /// Adapters that fill backend pools of load balancers.
+    pub(crate) balancers: Option<&'a BTreeSet<AdapterName>>,
 }
 
-/// Reads and checks a file that holds groups and nothing else. Adapters are the coordinator's
-/// business, so names of adapters are not checked here.
+/// What a file for `pointsman apply` declares.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Declarations {
+    /// In the order of the file.
+    pub groups: Vec<GroupSpec>,
+    /// In the order of the file.
+    pub pools: Vec<PoolSpec>,
+}
+
+/// Reads and checks a file that holds groups and pools and nothing else. Adapters are the
+/// coordinator's business, so names of adapters are not checked here.
 ///
 /// # Errors
 /// [`ConfigFaults`] with everything that is wrong.
-pub fn load(path: &Path) -> Result<Vec<GroupSpec>, ConfigFaults> {
+pub fn load(path: &Path) -> Result<Declarations, ConfigFaults> {
     let report = Report::open(path)?;
     from_report(&report)
 }
@@ -43,20 +58,23 @@ pub fn load(path: &Path) -> Result<Vec<GroupSpec>, ConfigFaults> {
 ///
 /// # Errors
 /// [`ConfigFaults`] with everything that is wrong.
-pub fn parse(name: &Path, text: &str) -> Result<Vec<GroupSpec>, ConfigFaults> {
+pub fn parse(name: &Path, text: &str) -> Result<Declarations, ConfigFaults> {
     from_report(&Report::of(name, text.to_owned()))
 }
 
-pub(crate) fn from_report(report: &Report) -> Result<Vec<GroupSpec>, ConfigFaults> {
+pub(crate) fn from_report(report: &Report) -> Result<Declarations, ConfigFaults> {
     let document = report.document()?;
-    let groups = Table::read_file(report, &document, |file| {
-        let groups = read(report, file, Known::default())?;
-        if groups.is_empty() {
-            file.missing("group", "must list one group or more, each as [[group]]");
+    let declared = Table::read_file(report, &document, |file| {
+        let groups = read(report, file, Known::default());
+        let pools = pools::read(report, file, Known::default(), groups.as_deref().unwrap_or_default());
+        let declared = Declarations { groups: groups?, pools: pools? };
+        if declared.groups.is_empty() && declared.pools.is_empty() {
+            let rule = "must list one group or more, each as [[group]], or there must be a [[pool]]";
+            file.missing("group", rule);
         }
-        Some(groups)
+        Some(declared)
     });
-    report.finish(groups)
+    report.finish(declared)
 }
 
 /// The groups of a file, with every fault of each and between them reported. Names of adapters
@@ -200,7 +218,7 @@ fn unreadable_binding(t: &mut Table<'_>, appliances: &[ApplianceName]) -> Option
     })
 }
 
-fn adapter(t: &mut Table<'_>, known: Option<&BTreeSet<AdapterName>>) -> Option<AdapterName> {
+pub(crate) fn adapter(t: &mut Table<'_>, known: Option<&BTreeSet<AdapterName>>) -> Option<AdapterName> {
     let adapter = t.required::<AdapterName>("adapter")?;
     if let Some(known) = known.filter(|known| !known.contains(&adapter)) {
         let known: Vec<_> = known.iter().map(AdapterName::as_str).collect();

@@ -12,7 +12,7 @@ use coordinator_core::model::{ProbeKind, ProbeSpec, Trust};
 use crate::decode::Table;
 
 /// A probe of the appliance whose own address is `own`.
-pub(super) fn of_appliance(t: &mut Table<'_>, own: Option<IpAddr>) -> Option<ProbeSpec> {
+pub(crate) fn of_appliance(t: &mut Table<'_>, own: Option<IpAddr>) -> Option<ProbeSpec> {
     let read = probe(t, &["tcp", "http", "agent-heartbeat"], |t, kind| match kind {
         "tcp" => tcp(t, own),
         "http" => http(t, Trust::Cluster),

@@ -19,12 +19,15 @@ mod rejection;
 mod reliance;
 mod under_way;
 
+pub(crate) use operations::{bounded as bounded_evidence, check_reason};
+pub(crate) use progress::bounded as bounded_calls;
 pub use rejection::Rejection;
 
 use crate::chain::Link;
 use crate::command::{Actor, Command, CommandBody};
 use crate::event::{Event, EventBody, Level};
 use crate::ids::{ApplianceName, GroupName, OperationId};
+use crate::pool;
 use crate::state::{Group, State};
 use crate::time::WallTime;
 
@@ -39,7 +42,7 @@ pub fn apply(state: &mut State, index: u64, command: &Command) -> Result<Vec<Eve
     let log_ref = &mut log;
     match &command.body {
         CommandBody::PutGroup(spec) => groups::put(state, log_ref, spec),
-        CommandBody::Seed(specs) => groups::seed(state, log_ref, before, specs),
+        CommandBody::Seed { groups, pools } => groups::seed(state, log_ref, before, groups, pools),
         CommandBody::RemoveGroup(name) => groups::remove(state, log_ref, name),
         CommandBody::RecordVerdict { group, appliance, verdict, evidence } => {
             records::verdict(group_mut(state, group)?, log_ref, appliance, *verdict, evidence)
@@ -93,6 +96,7 @@ pub fn apply(state: &mut State, index: u64, command: &Command) -> Result<Vec<Eve
         CommandBody::ConfirmOff { group, appliance, token, reason } => {
             fencing::confirm_off(group_mut(state, group)?, log_ref, appliance, *token, reason)
         }
+        CommandBody::Pool(command) => pool::apply::apply(state, log_ref, command),
     }?;
     for event in &mut log.events {
         state.history.append(event);
@@ -105,10 +109,10 @@ fn group_mut<'a>(state: &'a mut State, name: &GroupName) -> Result<&'a mut Group
 }
 
 /// The events of one command, as they arise.
-struct Log {
-    index: u64,
-    at: WallTime,
-    actor: Actor,
+pub(crate) struct Log {
+    pub(crate) index: u64,
+    pub(crate) at: WallTime,
+    pub(crate) actor: Actor,
     events: Vec<Event>,
 }
 
@@ -131,6 +135,15 @@ impl About {
 
 impl Log {
     fn push(&mut self, level: Level, group: &GroupName, about: About, body: EventBody) {
+        self.add(level, Some(group), about, body);
+    }
+
+    /// An event of no group and no operation.
+    pub(crate) fn push_about(&mut self, level: Level, appliance: Option<&ApplianceName>, body: EventBody) {
+        self.add(level, None, About { appliance: appliance.cloned(), operation: None }, body);
+    }
+
+    fn add(&mut self, level: Level, group: Option<&GroupName>, about: About, body: EventBody) {
         // A command gives at most a handful of events; the cast cannot saturate.
         let seq = u32::try_from(self.events.len()).unwrap_or(u32::MAX);
         self.events.push(Event {
@@ -139,7 +152,7 @@ impl Log {
             at: self.at,
             actor: self.actor.clone(),
             level,
-            group: Some(group.clone()),
+            group: group.cloned(),
             appliance: about.appliance,
             operation: about.operation,
             body,

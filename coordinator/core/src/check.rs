@@ -38,6 +38,7 @@ pub fn check(state: &State) -> Vec<String> {
         }
         faults.extend(check_group(state, group));
     }
+    faults.extend(crate::pool::check::check(state));
     faults
 }
 
@@ -74,6 +75,7 @@ pub fn check_progress(earlier: &State, later: &State) -> Vec<String> {
             faults.push(format!("group {name}: another appliance is active under token {}", after.token));
         }
     }
+    faults.extend(crate::pool::check::check_progress(earlier, later));
     faults
 }
 

@@ -8,6 +8,7 @@ use crate::ids::{ApplianceName, BindingName, GroupName, NodeId, OperationId, Tok
 use crate::model::{GroupSpec, Trigger};
 use crate::notice::{Notice, NoticeSource};
 use crate::observe::{Evidence, Verdict};
+use crate::pool::{PoolCommand, PoolSpec};
 use crate::reason::Reason;
 use crate::state::{Drift, HeartbeatPath, Traffic};
 use crate::time::{WallTime, millis};
@@ -120,9 +121,14 @@ pub enum CommandBody {
         /// The difference; `None` once it is gone.
         drift: Option<Drift>,
     },
-    /// Declares the groups of the configuration file, all at once, in a log that has never held
-    /// a command. Refused later: from then on groups are declared one by one by an operator.
-    Seed(Vec<GroupSpec>),
+    /// Declares what the configuration file holds, all at once, in a log that has never held a
+    /// command. Refused later: from then on an operator declares one by one.
+    Seed {
+        /// The groups.
+        groups: Vec<GroupSpec>,
+        /// The pools.
+        pools: Vec<PoolSpec>,
+    },
     /// Records that `appliance` acts on a declaration under which no promise keeps it going.
     RecordAcknowledged {
         /// The group.
@@ -210,6 +216,8 @@ pub enum CommandBody {
         /// Where to ask, in the adapter's own words. No secrets.
         place: String,
     },
+    /// About a pool.
+    Pool(PoolCommand),
 }
 
 /// See [`CommandBody::StartOperation`].

@@ -7,10 +7,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::chain::Link;
 use crate::command::{Actor, CallRecord, OperationKind, ReleaseProof};
-use crate::ids::{ApplianceName, BindingName, GroupName, OperationId, Token};
+use crate::ids::{ApplianceName, BindingName, GroupName, OperationId, PoolName, Token};
 use crate::model::Trigger;
 use crate::notice::{Notice, NoticeSource};
 use crate::observe::{Evidence, Verdict};
+use crate::pool::PoolEvent;
 use crate::reason::{Reason, Span};
 use crate::state::{Drift, HeartbeatPath, Traffic};
 use crate::time::{WallTime, millis};
@@ -277,6 +278,18 @@ pub enum EventBody {
         /// Who is heard.
         source: NoticeSource,
     },
+    /// Something happened to a pool.
+    Pool(PoolEvent),
+}
+
+impl Event {
+    /// The pool concerned.
+    pub fn pool(&self) -> Option<&PoolName> {
+        match &self.body {
+            EventBody::Pool(event) => Some(&event.pool),
+            _ => None,
+        }
+    }
 }
 
 impl EventBody {
@@ -315,6 +328,7 @@ impl EventBody {
             EventBody::NoticeEnded { .. } => "notice-ended",
             EventBody::NoticesUnknown { .. } => "notices-unknown",
             EventBody::NoticesKnown { .. } => "notices-known",
+            EventBody::Pool(event) => event.what.word(),
         }
     }
 }
@@ -455,6 +469,10 @@ impl fmt::Display for Event {
             EventBody::NoticesKnown { source } => {
                 write!(f, "it is known again what {source} announces for {appliance}")
             }
+            EventBody::Pool(event) => {
+                write!(f, "{}: ", event.pool)?;
+                event.what.sentence(f, self.appliance.as_ref())
+            }
         }
     }
 }
@@ -477,20 +495,20 @@ fn announced(
 }
 
 /// The first vantage that agrees says enough; the rest is in the event.
-fn telling(f: &mut fmt::Formatter<'_>, verdict: Verdict, evidence: &[Evidence]) -> fmt::Result {
+pub(crate) fn telling(f: &mut fmt::Formatter<'_>, verdict: Verdict, evidence: &[Evidence]) -> fmt::Result {
     match evidence.iter().find(|e| e.verdict == verdict) {
         Some(e) if !e.detail.is_empty() => write!(f, " ({})", e.detail),
         _ => Ok(()),
     }
 }
 
-fn sentences(f: &mut fmt::Formatter<'_>, because: &[Reason]) -> fmt::Result {
+pub(crate) fn sentences(f: &mut fmt::Formatter<'_>, because: &[impl fmt::Display]) -> fmt::Result {
     for (i, reason) in because.iter().enumerate() {
         write!(f, "{} {reason}", if i == 0 { ":" } else { ";" })?;
     }
     Ok(())
 }
 
-fn with_reason(f: &mut fmt::Formatter<'_>, reason: &str) -> fmt::Result {
+pub(crate) fn with_reason(f: &mut fmt::Formatter<'_>, reason: &str) -> fmt::Result {
     if reason.is_empty() { Ok(()) } else { write!(f, " (reason given: {reason})") }
 }

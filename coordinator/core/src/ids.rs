@@ -84,6 +84,10 @@ name_type! {
     GroupName
 }
 name_type! {
+    /// A pool: appliances that are all active behind a load balancer.
+    PoolName
+}
+name_type! {
     /// A network appliance.
     ApplianceName
 }

@@ -22,6 +22,7 @@ pub mod lease;
 pub mod model;
 pub mod notice;
 pub mod observe;
+pub mod pool;
 pub mod reason;
 pub mod release;
 pub mod state;

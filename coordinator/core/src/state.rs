@@ -8,10 +8,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::chain::Chain;
 use crate::command::{Actor, OperationKind, ReleaseProof};
-use crate::ids::{ApplianceName, BindingName, GroupName, OperationId, Token};
-use crate::model::{ApplianceSpec, GroupSpec, Trigger};
+use crate::ids::{ApplianceName, BindingName, GroupName, OperationId, PoolName, Token};
+use crate::model::{ApplianceSpec, GroupSpec, ProbeSpec, Trigger};
 use crate::notice::NoticeSource;
 use crate::observe::{Evidence, Verdict};
+use crate::pool::Pool;
 use crate::reason::Reason;
 use crate::time::{WallTime, millis};
 
@@ -74,6 +75,9 @@ pub struct State {
     pub withdrawn: Withdrawn,
     /// Where the history stands.
     pub history: Chain,
+    /// By name.
+    #[serde(default)]
+    pub pools: BTreeMap<PoolName, Pool>,
 }
 
 impl State {
@@ -81,6 +85,20 @@ impl State {
     /// appliance belongs to one group.
     pub fn group_of(&self, appliance: &ApplianceName) -> Option<&Group> {
         self.groups.values().find(|g| g.spec.appliance(appliance).is_some())
+    }
+
+    /// The pool that an appliance is a member of.
+    pub fn pool_of(&self, appliance: &ApplianceName) -> Option<&Pool> {
+        self.pools.values().find(|pool| pool.spec.member(appliance).is_some())
+    }
+
+    /// Every appliance that is watched, of groups and of pools: its name, its own address and its
+    /// probes.
+    pub fn watched(&self) -> impl Iterator<Item = (&ApplianceName, IpAddr, &[ProbeSpec])> {
+        let grouped = self.groups.values().flat_map(|group| &group.spec.appliances);
+        let pooled = self.pools.values().flat_map(|pool| &pool.spec.members);
+        let grouped = grouped.map(|a| (&a.name, a.address, a.probes.as_slice()));
+        grouped.chain(pooled.map(|m| (&m.name, m.address, m.probes.as_slice())))
     }
 
     /// An operation, running or ended, with its group.

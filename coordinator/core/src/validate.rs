@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{ApplianceSpec, BindingKind, GroupSpec, ProbeKind, ProbeSpec};
+use crate::model::{BindingKind, GroupSpec, ProbeKind, ProbeSpec};
 use crate::reason::Span;
 
 mod bindings;
@@ -61,10 +61,10 @@ impl fmt::Display for SpecFault {
 
 /// The faults collected so far.
 #[derive(Default)]
-struct Faults(Vec<SpecFault>);
+pub(crate) struct Faults(pub(crate) Vec<SpecFault>);
 
 impl Faults {
-    fn check(
+    pub(crate) fn check(
         &mut self,
         holds: bool,
         path: impl fmt::Display,
@@ -80,12 +80,17 @@ impl Faults {
         }
     }
 
-    fn within(&mut self, path: impl fmt::Display, value: Duration, (low, high): (Duration, Duration)) {
+    pub(crate) fn within(
+        &mut self,
+        path: impl fmt::Display,
+        value: Duration,
+        (low, high): (Duration, Duration),
+    ) {
         let rule = format!("must be from {} to {}", Span::from(low), Span::from(high));
         self.check((low..=high).contains(&value), path, Span::from(value), rule);
     }
 
-    fn count(&mut self, path: impl fmt::Display, len: usize, low: usize, high: usize) {
+    pub(crate) fn count(&mut self, path: impl fmt::Display, len: usize, low: usize, high: usize) {
         let value = format!("a list of {len}");
         self.check(
             (low..=high).contains(&len),
@@ -121,14 +126,14 @@ fn appliances(faults: &mut Faults, spec: &GroupSpec) {
         faults.check(fresh, format!("{at}.name"), &appliance.name, "must be unique in the group");
         let fresh = addresses.insert(appliance.address);
         faults.check(fresh, format!("{at}.address"), appliance.address, "must be unique in the group");
-        probes(faults, &at, appliance);
+        probes(faults, &at, &appliance.probes);
     }
 }
 
-fn probes(faults: &mut Faults, at: &str, appliance: &ApplianceSpec) {
-    faults.count(format!("{at}.probes"), appliance.probes.len(), 1, MAX_PROBES);
+pub(crate) fn probes(faults: &mut Faults, at: &str, probes: &[ProbeSpec]) {
+    faults.count(format!("{at}.probes"), probes.len(), 1, MAX_PROBES);
     let mut names = BTreeSet::new();
-    for (i, spec) in appliance.probes.iter().enumerate() {
+    for (i, spec) in probes.iter().enumerate() {
         let at = format!("{at}.probes[{i}]");
         let fresh = names.insert(&spec.name);
         faults.check(fresh, format!("{at}.name"), &spec.name, "must be unique for the appliance");

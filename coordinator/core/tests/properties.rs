@@ -321,7 +321,7 @@ fn any_declaration() -> impl Strategy<Value = CommandBody> {
     prop_oneof![
         8 => spec.clone().prop_map(CommandBody::PutGroup),
         1 => Just(CommandBody::RemoveGroup(group_name("dmz"))),
-        1 => spec.prop_map(|spec| CommandBody::Seed(vec![spec])),
+        1 => spec.prop_map(|spec| CommandBody::Seed { groups: vec![spec], pools: Vec::new() }),
     ]
 }
 

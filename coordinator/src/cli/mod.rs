@@ -15,6 +15,7 @@ mod local;
 mod moves;
 mod operations;
 mod output;
+mod pools;
 mod preflight;
 mod progress;
 mod render;
@@ -39,6 +40,7 @@ Look:
   history      What happened, newest first
   operations   Moves, running and ended
   preflight    Would a move work? Checks that find out before it matters
+  pools        Pools, or one in detail
 
 Move:
   switchover   Move a group to a standby
@@ -49,7 +51,8 @@ Steer:
   maintenance  Take an appliance out of the choice, or back in
   unfreeze     Allow automatic moves again after a freeze
   confirm-off  Say that you have made sure that an appliance is off
-  apply        Declare groups from a file
+  pool         Take a member of a pool out, or put it in
+  apply        Declare groups and pools from a file
   leader       Hand Raft leadership to another coordinator
 
 Run:
@@ -103,6 +106,10 @@ enum Command {
     Operations(operations::OperationsArgs),
     /// Would a move work? Checks of the cluster, its groups and their clouds.
     Preflight(preflight::PreflightArgs),
+    /// Pools, or one in detail.
+    Pools(pools::PoolsArgs),
+    /// Takes a member of a pool out of its load balancers, or puts it in.
+    Pool(pools::PoolArgs),
     /// Moves a group to a standby.
     Switchover(moves::SwitchoverArgs),
     /// Returns a group to its preferred appliance.
@@ -115,7 +122,7 @@ enum Command {
     Unfreeze(groups::UnfreezeArgs),
     /// Says that you have made sure that an appliance is off, so that what waits for it goes on.
     ConfirmOff(confirm_off::ConfirmOffArgs),
-    /// Declares groups from a file, after showing what changes.
+    /// Declares groups and pools from a file, after showing what changes.
     Apply(apply::ApplyArgs),
     /// Raft leadership.
     Leader(cluster::LeaderArgs),
@@ -171,6 +178,8 @@ fn run(cli: Cli, output: &Output) -> Result<ExitCode, CliError> {
         },
         Command::Operations(args) => operate(&global, |c| operations::run(c, args, output)),
         Command::Preflight(args) => operate(&global, |c| preflight::run(c, args, output)),
+        Command::Pools(args) => operate(&global, |c| pools::pools(c, args, output)),
+        Command::Pool(args) => operate(&global, |c| pools::pool(c, args, output)),
         Command::Switchover(args) => operate(&global, |c| moves::switchover(c, args, output)),
         Command::Failback(args) => operate(&global, |c| moves::failback(c, args, output)),
         Command::Mode(args) => operate(&global, |c| groups::mode(c, args, output)),

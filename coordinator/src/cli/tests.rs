@@ -359,7 +359,7 @@ group dmz changes:
   ~ order of appliances: fw-a, fw-b → fw-b, fw-a
   ~ policy.failover_wait_ms: 0 → 500
 ";
-    assert_eq!(render::plan(&wanted.name, true, &changes, PLAIN()), expected);
+    assert_eq!(render::plan("group", &wanted.name, true, &changes, PLAIN()), expected);
 }
 
 #[test]

@@ -7,8 +7,9 @@ use std::time::Duration;
 use coordinator_api::agent::{AgentReply, AgentReport};
 use coordinator_core::command::{Actor, Command, CommandBody, StartOperation};
 use coordinator_core::decide::{MoveRequest, Observations, admit};
-use coordinator_core::ids::{ApplianceName, GroupName, NodeId, OperationId};
+use coordinator_core::ids::{ApplianceName, GroupName, NodeId, OperationId, PoolName};
 use coordinator_core::observe::{PathSight, Sight};
+use coordinator_core::pool::PoolReason;
 use coordinator_core::reason::Reason;
 use coordinator_core::state::State;
 use coordinator_core::time::Mono;
@@ -29,6 +30,8 @@ pub struct Overview {
     pub observations: Observations,
     /// Why each group moves or does not, from the newest decision.
     pub reasons: BTreeMap<GroupName, Vec<Reason>>,
+    /// Why each pool's members leave or return, or not.
+    pub pool_reasons: BTreeMap<PoolName, Vec<PoolReason>>,
     /// The newest report of each agent to this node.
     pub agents: BTreeMap<ApplianceName, AgentSeen>,
 }

@@ -12,8 +12,10 @@ use coordinator_core::command::CommandBody;
 use coordinator_core::decide::decide;
 use coordinator_core::heartbeats;
 use coordinator_core::lease::LeaseTable;
-use coordinator_core::model::GroupSpec;
 use coordinator_core::notice;
+use coordinator_core::pool::PoolCommand;
+use coordinator_core::pool::action::pending as pending_placings;
+use coordinator_core::pool::decide::decide as decide_pools;
 use coordinator_core::release;
 use coordinator_core::time::{Mono, WallTime};
 use tokio::sync::watch;
@@ -24,7 +26,9 @@ use super::act::Acting;
 use super::drift;
 use super::fence::Fencing;
 use super::hook::Hooks;
+use super::pools::{self, Pools};
 use super::propose::{ProposeFailed, Proposer};
+use super::service::Seed;
 use super::shared::{LeadingTerm, Shared};
 use crate::raft::Leadership;
 
@@ -50,9 +54,9 @@ pub(super) struct Means {
 }
 
 /// Follows the leadership for as long as the node runs.
-pub(super) async fn run(shared: Arc<Shared>, means: Means, seed: Vec<GroupSpec>) {
+pub(super) async fn run(shared: Arc<Shared>, means: Means, seed: Seed) {
     let leadership = shared.replica.leadership();
-    let seed: Arc<[GroupSpec]> = seed.into();
+    let seed = Arc::new(seed);
     let lead = |current| {
         let (shared, means, seed) = (shared.clone(), means.clone(), seed.clone());
         async move { lead(&shared, &means, &seed, &current).await }
@@ -96,7 +100,7 @@ async fn each_term<F: Future<Output = ()>>(
 }
 
 /// Leads one term, until it is dropped.
-async fn lead(shared: &Arc<Shared>, means: &Means, seed: &[GroupSpec], leadership: &Leadership) {
+async fn lead(shared: &Arc<Shared>, means: &Means, seed: &Seed, leadership: &Leadership) {
     // Before anything is decided or granted, the local state must hold everything that earlier
     // leaders committed: a grant from an older state could go to the wrong appliance.
     while let Err(error) = shared.replica.confirm_leadership(CATCH_UP).await {
@@ -111,13 +115,16 @@ async fn lead(shared: &Arc<Shared>, means: &Means, seed: &[GroupSpec], leadershi
     let proposer = Proposer::new(shared.replica.clone(), leadership.term);
     sow(shared, &proposer, seed).await;
     let Means { adapters, hooks } = means;
-    let mut acting = Acting::new(adapters.clone(), proposer.clone());
-    let mut fencing = Fencing::new(shared.clone(), adapters.clone(), hooks.clone(), proposer.clone());
+    let mut tasks = Tasks {
+        acting: Acting::new(adapters.clone(), proposer.clone()),
+        fencing: Fencing::new(shared.clone(), adapters.clone(), hooks.clone(), proposer.clone()),
+        pools: Pools::new(adapters.clone(), proposer.clone()),
+    };
     let rounds = async {
         let mut states = shared.replica.watch_state();
         loop {
             states.mark_unchanged();
-            let next = round(shared, &proposer, &mut acting, &mut fencing).await;
+            let next = round(shared, &proposer, &mut tasks).await;
             tokio::select! {
                 () = tokio::time::sleep_until(next) => {}
                 () = shared.wake.notified() => {}
@@ -125,27 +132,40 @@ async fn lead(shared: &Arc<Shared>, means: &Means, seed: &[GroupSpec], leadershi
             }
         }
     };
-    tokio::join!(rounds, drift::watch(shared, adapters, &proposer));
+    let (bindings, members) =
+        (drift::watch(shared, adapters, &proposer), pools::drift::watch(shared, adapters, &proposer));
+    tokio::join!(rounds, bindings, members);
 }
 
-/// Declares the groups of the configuration file in a log that has never held anything: later
+/// What is being carried out.
+struct Tasks {
+    acting: Acting,
+    fencing: Fencing,
+    pools: Pools,
+}
+
+/// Declares what the configuration file holds in a log that has never held anything: later
 /// changes go through the API.
-async fn sow(shared: &Shared, proposer: &Proposer, seed: &[GroupSpec]) {
-    if seed.is_empty() || shared.replica.state().time != WallTime::default() {
+async fn sow(shared: &Shared, proposer: &Proposer, seed: &Seed) {
+    let Seed { groups, pools } = seed.clone();
+    let counts = (groups.len(), pools.len());
+    if counts == (0, 0) || shared.replica.state().time != WallTime::default() {
         return;
     }
-    match proposer.propose(CommandBody::Seed(seed.to_vec())).await {
-        Ok(_) => info!(groups = seed.len(), "declared the groups of the configuration file"),
-        Err(error) => warn!(%error, "could not declare the groups of the configuration file"),
+    match proposer.propose(CommandBody::Seed { groups, pools }).await {
+        Ok(_) => info!(groups = counts.0, pools = counts.1, "declared what the configuration file holds"),
+        Err(error) => warn!(%error, "could not declare what the configuration file holds"),
     }
 }
 
 /// One round. Returns when to look again at the latest.
-async fn round(shared: &Shared, proposer: &Proposer, acting: &mut Acting, fencing: &mut Fencing) -> Instant {
+async fn round(shared: &Shared, proposer: &Proposer, tasks: &mut Tasks) -> Instant {
     let mut state = shared.replica.state();
     let now = shared.clock.now();
-    let mut decision = decide(&state, &shared.observations(), now);
-    if decision.propose.iter().any(is_move) {
+    let mut observations = shared.observations();
+    let mut decision = decide(&state, &observations, now);
+    let mut pools = decide_pools(&state, &observations, now);
+    if decision.propose.iter().chain(&pools.propose).any(is_move) {
         // A leader that has lost touch without knowing must not leave a move in its log, where a
         // later leader could commit it long after the verdict that it rests on. What is proposed is
         // what is decided once a quorum has answered.
@@ -154,22 +174,30 @@ async fn round(shared: &Shared, proposer: &Proposer, acting: &mut Acting, fencin
             return shared.clock.instant(now.mono) + AFTER_FAILURE;
         }
         state = shared.replica.state();
-        decision = decide(&state, &shared.observations(), shared.clock.now());
+        observations = shared.observations();
+        let now = shared.clock.now();
+        decision = decide(&state, &observations, now);
+        pools = decide_pools(&state, &observations, now);
     }
     let actions = pending_actions(&state);
     let (due, told, latest) = {
         let mut inner = shared.lock();
         inner.reasons = decision.reasons;
+        inner.pool_reasons = pools.reasons;
         let Some(leading) = &inner.leading else { return shared.clock.instant(now.mono) + AFTER_FAILURE };
         let due = release::due(&state, &actions, &leading.table, &inner.holdings(), now.mono);
-        let latest = earliest([decision.next_wakeup, due.next_wakeup], now.mono.plus(AT_LEAST_EVERY));
+        let latest = earliest(
+            [decision.next_wakeup, pools.next_wakeup, due.next_wakeup],
+            now.mono.plus(AT_LEAST_EVERY),
+        );
         let ways = heartbeats::due(&state, &inner.heard(), now);
         let told: Vec<_> = notice::due(&state, &inner.listed(), now).into_iter().chain(ways).collect();
         (due, told, latest)
     };
-    acting.reconcile(&actions);
-    fencing.reconcile(&actions);
-    for body in due.propose.into_iter().chain(decision.propose).chain(told) {
+    tasks.acting.reconcile(&actions);
+    tasks.fencing.reconcile(&actions);
+    tasks.pools.reconcile(&pending_placings(&state));
+    for body in due.propose.into_iter().chain(decision.propose).chain(pools.propose).chain(told) {
         if let Err(ProposeFailed::NotCommitted(error)) = proposer.propose(body).await {
             warn!(%error, "a decision could not be committed");
             return shared.clock.instant(now.mono) + AFTER_FAILURE;
@@ -179,10 +207,13 @@ async fn round(shared: &Shared, proposer: &Proposer, acting: &mut Acting, fencin
 }
 
 fn is_move(body: &CommandBody) -> bool {
-    matches!(body, CommandBody::StartOperation(_))
+    matches!(
+        body,
+        CommandBody::StartOperation(_) | CommandBody::Pool(PoolCommand::TakeOut(_) | PoolCommand::PutIn(_))
+    )
 }
 
-fn earliest(wakeups: [Option<Mono>; 2], at_most: Mono) -> Mono {
+fn earliest(wakeups: [Option<Mono>; 3], at_most: Mono) -> Mono {
     wakeups.into_iter().flatten().fold(at_most, Mono::min)
 }
 

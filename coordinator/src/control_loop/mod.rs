@@ -13,6 +13,7 @@ mod handle;
 mod handover;
 mod hook;
 mod leader;
+mod pools;
 mod probe;
 mod propose;
 mod service;
@@ -23,5 +24,5 @@ pub(crate) use clock::wall_now;
 pub use handle::{
     AgentSeen, ControlHandle, MoveRefused, Overview, Reading, Since, VantageReply, VantageUpdate,
 };
-pub use service::{Options, start};
+pub use service::{Options, Seed, start};
 pub use vantage::{MAX_BODY as VANTAGE_MAX_BODY, VANTAGE_PATH};

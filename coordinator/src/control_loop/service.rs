@@ -7,6 +7,7 @@ use cloud_adapters::Adapters;
 use config::coordinator::Hook;
 use coordinator_core::ids::{HookName, NodeId};
 use coordinator_core::model::GroupSpec;
+use coordinator_core::pool::PoolSpec;
 use coordinator_core::state::Group;
 use tokio::task::JoinSet;
 
@@ -34,8 +35,17 @@ pub struct Options {
     pub probe_cluster: reqwest::Client,
     /// The client for HTTP probes that trust any certificate.
     pub probe_any: reqwest::Client,
-    /// Groups to declare in a log that has never held anything.
-    pub seed: Vec<GroupSpec>,
+    /// What to declare in a log that has never held anything.
+    pub seed: Seed,
+}
+
+/// What the configuration file declares.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Seed {
+    /// The groups.
+    pub groups: Vec<GroupSpec>,
+    /// The pools.
+    pub pools: Vec<PoolSpec>,
 }
 
 /// Starts the control loop. It ends when the returned set is dropped or shut down.
@@ -58,7 +68,9 @@ async fn watch_declarations(shared: Arc<Shared>, mut prober: Prober) {
         let state = states.borrow_and_update().clone();
         // A path begins anew after each move, so the grants count as well.
         let at = |g: &Group| (g.spec.name.clone(), g.revision, g.token, g.operation.is_some());
-        let declared: Vec<_> = state.groups.values().map(at).collect();
+        let groups: Vec<_> = state.groups.values().map(at).collect();
+        let pools: Vec<_> = state.pools.values().map(|p| (p.spec.name.clone(), p.revision)).collect();
+        let declared = (groups, pools);
         if revisions.as_ref() != Some(&declared) {
             shared.declare(&state);
             prober.reconcile(&state);

@@ -12,11 +12,12 @@ use coordinator_api::agent::{
 };
 use coordinator_core::decide::Observations;
 use coordinator_core::heartbeats::Heard;
-use coordinator_core::ids::{ApplianceName, GroupName, NodeId, ProbeName, Token};
+use coordinator_core::ids::{ApplianceName, GroupName, NodeId, PoolName, ProbeName, Token};
 use coordinator_core::lease::{Answer, LeaseTable};
 use coordinator_core::model::{BindingKind, QuorumLoss};
 use coordinator_core::notice::Listed;
 use coordinator_core::observe::{Outcome, VantageReport, Watch, made_at};
+use coordinator_core::pool::PoolReason;
 use coordinator_core::reason::Reason;
 use coordinator_core::release::Holding;
 use coordinator_core::state::{Group, State};
@@ -55,6 +56,7 @@ pub(crate) struct Inner {
     /// Only while this node leads and has applied everything committed before its term.
     pub(crate) leading: Option<LeadingTerm>,
     pub(crate) reasons: BTreeMap<GroupName, Vec<Reason>>,
+    pub(crate) pool_reasons: BTreeMap<PoolName, Vec<PoolReason>>,
 }
 
 /// A term in which this node leads.
@@ -87,7 +89,7 @@ impl Shared {
     pub(crate) fn declare(&self, state: &State) {
         let mut inner = self.lock();
         inner.watch.declare(state);
-        inner.agents.retain(|name, _| state.group_of(name).is_some());
+        inner.agents.retain(|name, _| is_declared(state, name));
     }
 
     /// Takes a probe's sample into the local view.
@@ -172,7 +174,7 @@ impl Shared {
         let instruction = instruct(table, group, &report.appliance, now, quorum);
         let leads = instruction != Instruction::NotLeader;
         let handover = leads.then(|| handover(group, &report, &inner.reasons)).flatten();
-        let changed = inner.take_report(report.clone(), now, group.is_some());
+        let changed = inner.take_report(report.clone(), now, is_declared(&state, &report.appliance));
         drop(inner);
         if changed {
             self.wake.notify_one();
@@ -232,7 +234,13 @@ impl Shared {
         let observations = self.observations();
         let now = self.clock.now().mono;
         let inner = self.lock();
-        Overview { now, observations, reasons: inner.reasons.clone(), agents: inner.agents.clone() }
+        Overview {
+            now,
+            observations,
+            reasons: inner.reasons.clone(),
+            pool_reasons: inner.pool_reasons.clone(),
+            agents: inner.agents.clone(),
+        }
     }
 }
 
@@ -295,6 +303,11 @@ impl Inner {
         self.agents.insert(report.appliance.clone(), AgentSeen { received: now, revision_since, report });
         changed
     }
+}
+
+/// Whether an appliance belongs to a group or to a pool: only then is its agent listened to.
+fn is_declared(state: &State, appliance: &ApplianceName) -> bool {
+    state.group_of(appliance).is_some() || state.pool_of(appliance).is_some()
 }
 
 /// When a view was made at the earliest; `None` when that cannot be told, because it rests on no

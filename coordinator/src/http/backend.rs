@@ -12,6 +12,7 @@ use coordinator_core::decide::MoveRequest;
 use coordinator_core::event::Event;
 use coordinator_core::ids::{NodeId, OperationId};
 use coordinator_core::model::GroupSpec;
+use coordinator_core::pool::PoolSpec;
 use coordinator_core::state::State;
 use futures::future::BoxFuture;
 use tokio::sync::watch;
@@ -69,6 +70,8 @@ pub trait Backend: Send + Sync + 'static {
     fn preflight_part<'a>(&'a self, ask: &'a PartRequest) -> BoxFuture<'a, PartReply>;
     /// See [`GroupLimits::faults`].
     fn group_faults(&self, spec: &GroupSpec) -> Vec<String>;
+    /// See [`GroupLimits::pool_faults`].
+    fn pool_faults(&self, spec: &PoolSpec) -> Vec<String>;
 }
 
 /// The real one.
@@ -164,5 +167,9 @@ impl Backend for Node {
     fn group_faults(&self, spec: &GroupSpec) -> Vec<String> {
         self.limits.warn(spec);
         self.limits.faults(spec)
+    }
+
+    fn pool_faults(&self, spec: &PoolSpec) -> Vec<String> {
+        self.limits.pool_faults(spec)
     }
 }

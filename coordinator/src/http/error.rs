@@ -4,6 +4,7 @@
 use axum::response::{IntoResponse, Response};
 use coordinator_api::v1::{Code, PROBLEM_CODE, Problem};
 use coordinator_core::apply::Rejection;
+use coordinator_core::pool::PoolRejection;
 use http::header::{HeaderValue, RETRY_AFTER};
 use http::{HeaderMap, StatusCode};
 
@@ -67,6 +68,14 @@ impl From<Rejection> for ApiError {
             Rejection::ReasonTooLong { .. } => ApiError::new(Code::Unprocessable, detail),
             Rejection::InvalidGroup { group, faults } => {
                 ApiError::new(Code::Unprocessable, format!("the declaration of group {group} breaks rules"))
+                    .because(faults.iter().map(ToString::to_string).collect())
+            }
+            Rejection::Pool(PoolRejection::UnknownPool { .. }) => ApiError::new(Code::UnknownPool, detail),
+            Rejection::Pool(PoolRejection::UnknownMember { .. }) => {
+                ApiError::new(Code::UnknownAppliance, detail)
+            }
+            Rejection::Pool(PoolRejection::Invalid { pool, faults }) => {
+                ApiError::new(Code::Unprocessable, format!("the declaration of pool {pool} breaks rules"))
                     .because(faults.iter().map(ToString::to_string).collect())
             }
             _ => ApiError::new(Code::Refused, "the change was refused").because(vec![detail]),

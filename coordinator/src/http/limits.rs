@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use coordinator_core::ids::{AdapterName, HookName};
 use coordinator_core::model::{ApplianceSpec, BindingKind, FenceSpec, GroupSpec};
+use coordinator_core::pool::{PoolSpec, Side, Way};
 
 /// See the module.
 #[derive(Debug, Clone, Default)]
@@ -17,6 +18,8 @@ pub struct GroupLimits {
     pub adapters: BTreeSet<AdapterName>,
     /// Those of them that can power machines off.
     pub power: BTreeSet<AdapterName>,
+    /// Those of them that fill backend pools of load balancers.
+    pub balancers: BTreeSet<AdapterName>,
     /// The configured hooks.
     pub hooks: BTreeSet<HookName>,
     /// The shortest lease with which a healthy active keeps its VIPs while the leader changes.
@@ -48,6 +51,20 @@ impl GroupLimits {
             ));
         }
         faults
+    }
+
+    /// Every fault of a pool, in words; none when it fits.
+    pub fn pool_faults(&self, spec: &PoolSpec) -> Vec<String> {
+        let fault = |(side, way): (Side, &Way)| {
+            let adapter = way.adapter();
+            if !self.adapters.contains(adapter) {
+                return Some(format!("the {side} side uses the adapter {adapter}, which is not configured"));
+            }
+            let able = self.balancers.contains(adapter);
+            (!able)
+                .then(|| format!("the {side} side uses the adapter {adapter}, which fills no backend pools"))
+        };
+        spec.sides().filter_map(fault).collect()
     }
 
     /// Says in the log what was accepted: a lease that a change of leader may cost.
@@ -104,6 +121,7 @@ mod tests {
         GroupLimits {
             adapters: ["known".parse().unwrap(), "weak".parse().unwrap()].into(),
             power: ["known".parse().unwrap()].into(),
+            balancers: ["known".parse().unwrap()].into(),
             hooks: ["pdu".parse().unwrap()].into(),
             shortest_lease: Duration::from_millis(700),
         }

@@ -1,7 +1,7 @@
 //! Questions about the history.
 
 use coordinator_core::event::{Event, Level};
-use coordinator_core::ids::{ApplianceName, GroupName, OperationId};
+use coordinator_core::ids::{ApplianceName, GroupName, OperationId, PoolName};
 use coordinator_core::time::WallTime;
 
 /// The most events that one query returns.
@@ -15,6 +15,8 @@ pub const RETAINED_EVENTS: u64 = 100_000;
 pub struct HistoryQuery {
     /// Of this group.
     pub group: Option<GroupName>,
+    /// Of this pool.
+    pub pool: Option<PoolName>,
     /// Of this appliance.
     pub appliance: Option<ApplianceName>,
     /// Of this operation.
@@ -46,6 +48,7 @@ impl HistoryQuery {
             wanted.is_none() || wanted == actual
         }
         is(&self.group, &event.group)
+            && (self.pool.is_none() || self.pool.as_ref() == event.pool())
             && is(&self.appliance, &event.appliance)
             && is(&self.operation, &event.operation)
             && self.min_level.is_none_or(|least| event.level >= least)

@@ -1,6 +1,6 @@
 //! Snapshots: one file that holds the whole state, its history and where in the log it stands.
 //!
-//! A header record, the groups, the events and an end record with a checksum of all before it,
+//! A header record, the groups, the pools, the events and an end record with a checksum of all before it,
 //! each in its envelope.
 
 use std::io;
@@ -10,6 +10,7 @@ use std::sync::Arc;
 use axum::body::Bytes;
 use coordinator_core::event::Event;
 use coordinator_core::ids::GroupName;
+use coordinator_core::pool::Pool;
 use coordinator_core::state::{Group, State};
 
 use super::codec::{self, CodecError, Reader, SnapshotEnd, SnapshotHeader, StateMeta};
@@ -18,7 +19,7 @@ use super::types::SnapshotMeta;
 
 /// The largest snapshot, on disk and between peers.
 pub const MAX_SNAPSHOT: usize = 64 << 20;
-/// What is left for the history once the groups are in. Older events are left out beyond it.
+/// What is left for the history once the groups and pools are in. Older events are left out beyond it.
 const HEADROOM: usize = 1 << 20;
 
 const NAME: &str = "current.snapshot";
@@ -44,20 +45,25 @@ where
     E: FnOnce(usize) -> io::Result<Vec<Vec<u8>>>,
 {
     // A field added to the state must go into the snapshot too.
-    let State { time, groups, withdrawn, history } = state;
+    let State { time, groups, withdrawn, history, pools } = state;
     let mut body = Vec::new();
     for group in groups.values() {
         codec::encode_into(group, &mut body)?;
     }
+    for pool in pools.values() {
+        codec::encode_into(pool, &mut body)?;
+    }
     let budget = MAX_SNAPSHOT.saturating_sub(body.len() + HEADROOM);
     if budget == 0 {
-        let detail = format!("the groups take {} bytes; a snapshot may have {MAX_SNAPSHOT}", body.len());
+        let detail =
+            format!("the groups and pools take {} bytes; a snapshot may have {MAX_SNAPSHOT}", body.len());
         return Err(io::Error::new(io::ErrorKind::InvalidData, detail));
     }
     let events = events(budget)?;
     let (events_kept, withdrawn) = (events.len() as u64, withdrawn.clone());
     let meta = StateMeta { time: *time, events: events_kept, withdrawn, history: *history, ..meta.clone() };
-    let mut out = codec::encode(&SnapshotHeader { meta, groups: groups.len() as u64 })?;
+    let mut out =
+        codec::encode(&SnapshotHeader { meta, groups: groups.len() as u64, pools: pools.len() as u64 })?;
     out.append(&mut body);
     for event in events {
         out.extend_from_slice(&event);
@@ -73,7 +79,7 @@ where
 /// [`CodecError`]: nothing of it may be used.
 pub fn decode(bytes: &[u8]) -> Result<Content, CodecError> {
     let mut reader = Reader::new(bytes);
-    let SnapshotHeader { meta, groups } = reader.read()?;
+    let SnapshotHeader { meta, groups, pools } = reader.read()?;
     let mut state = State {
         time: meta.time,
         withdrawn: meta.withdrawn.clone(),
@@ -84,6 +90,10 @@ pub fn decode(bytes: &[u8]) -> Result<Content, CodecError> {
         let group: Group = reader.read()?;
         let name: GroupName = group.spec.name.clone();
         state.groups.insert(name, group);
+    }
+    for _ in 0..pools {
+        let pool: Pool = reader.read()?;
+        state.pools.insert(pool.spec.name.clone(), pool);
     }
     let mut events = Vec::new();
     for _ in 0..meta.events {

@@ -1,5 +1,6 @@
 //! Applies committed entries to the state, publishes it, and takes and installs snapshots.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -145,8 +146,9 @@ impl Inner {
         meta.time = state.time;
         meta.withdrawn.clone_from(&state.withdrawn);
         meta.history = state.history;
-        let groups = changed(&before.state, &state);
-        meta.events = self.store.apply(&Change { groups, events: &events, meta: &meta })?;
+        let groups = changed(&before.state.groups, &state.groups);
+        let pools = changed(&before.state.pools, &state.pools);
+        meta.events = self.store.apply(&Change { groups, pools, events: &events, meta: &meta })?;
         self.publish(Live { state: Arc::new(state), meta });
         for event in events {
             // Without a subscriber nobody is told; the history has it.
@@ -169,12 +171,14 @@ impl Inner {
     }
 }
 
-type Changed<'a> = Vec<(&'a coordinator_core::ids::GroupName, Option<&'a coordinator_core::state::Group>)>;
-
-fn changed<'a>(before: &'a State, after: &'a State) -> Changed<'a> {
-    let gone = before.groups.keys().filter(|name| !after.groups.contains_key(*name)).map(|name| (name, None));
-    let new = after.groups.iter().filter(|(name, group)| before.groups.get(*name) != Some(*group));
-    gone.chain(new.map(|(name, group)| (name, Some(group)))).collect()
+/// What is new or different, and `None` for what is gone.
+fn changed<'a, K: Ord, V: PartialEq>(
+    before: &'a BTreeMap<K, V>,
+    after: &'a BTreeMap<K, V>,
+) -> Vec<(&'a K, Option<&'a V>)> {
+    let gone = before.keys().filter(|name| !after.contains_key(*name)).map(|name| (name, None));
+    let new = after.iter().filter(|(name, value)| before.get(*name) != Some(*value));
+    gone.chain(new.map(|(name, value)| (name, Some(value)))).collect()
 }
 
 impl RaftStateMachine<TypeConfig> for StateMachine {

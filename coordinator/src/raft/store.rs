@@ -1,7 +1,7 @@
 //! The materialised state and the history. The only place that knows sled.
 //!
-//! One tree, four kinds of key: `m` for what was applied last, `g<name>` for a group,
-//! `h<index><seq>` (big-endian) for an event, `s` for a sum over all of them. What an entry changes
+//! One tree, five kinds of key: `m` for what was applied last, `g<name>` for a group, `p<name>` for
+//! a pool, `h<index><seq>` (big-endian) for an event, `s` for a sum over all of them. What an entry changes
 //! and the entry's own log id go in one atomic batch.
 //!
 //! Atomic for a process that is killed, not when the power goes: sled uses segments of its file
@@ -21,7 +21,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use coordinator_core::event::Event;
-use coordinator_core::ids::GroupName;
+use coordinator_core::ids::{GroupName, PoolName};
+use coordinator_core::pool::Pool;
 use coordinator_core::state::{Group, State};
 
 use super::codec::{self, CodecError, StateMeta};
@@ -30,6 +31,7 @@ use opening::{move_aside, open_db, panicked, unwinding};
 
 const META: &[u8] = b"m";
 const GROUP: u8 = b'g';
+const POOL: u8 = b'p';
 const EVENT: u8 = b'h';
 const SUM: &[u8] = b"s";
 /// sled stalls for seconds on a very large batch.
@@ -87,6 +89,8 @@ fn failed(action: &'static str) -> impl Fn(sled::Error) -> StoreError {
 pub struct Change<'a> {
     /// Groups that are new or different; `None` for one that is gone.
     pub groups: Vec<(&'a GroupName, Option<&'a Group>)>,
+    /// The same of pools.
+    pub pools: Vec<(&'a PoolName, Option<&'a Pool>)>,
     /// New events, in order.
     pub events: &'a [Event],
     /// What was applied last. `events` counts the history before the new events; the count after
@@ -174,6 +178,11 @@ impl Store {
             let name = name.ok_or_else(|| StoreError::Key { key: key.to_vec() })?;
             state.groups.insert(name, codec::decode(&value)?);
         }
+        for found in self.db.scan_prefix([POOL]) {
+            let (_, value) = found.map_err(failed("read"))?;
+            let pool: Pool = codec::decode(&value)?;
+            state.pools.insert(pool.spec.name.clone(), pool);
+        }
         state.time = meta.time;
         state.withdrawn.clone_from(&meta.withdrawn);
         state.history = meta.history;
@@ -213,6 +222,10 @@ impl Store {
             let value = group.map(codec::encode).transpose()?;
             writing.put(group_key(name), value)?;
         }
+        for (name, pool) in &change.pools {
+            let value = pool.map(codec::encode).transpose()?;
+            writing.put(pool_key(name), value)?;
+        }
         for event in change.events {
             writing.put(event_key(event.index, event.seq), Some(codec::encode(event)?))?;
         }
@@ -243,10 +256,13 @@ impl Store {
             batch.insert(key, value);
         };
         // A field added to the state must be stored too: this line then no longer compiles.
-        let State { time: _, groups, withdrawn: _, history: _ } = state;
+        let State { time: _, groups, withdrawn: _, history: _, pools } = state;
         let mut batch = sled::Batch::default();
         for (name, group) in groups {
             put(&mut batch, group_key(name), codec::encode(group)?);
+        }
+        for (name, pool) in pools {
+            put(&mut batch, pool_key(name), codec::encode(pool)?);
         }
         self.db.apply_batch(batch).map_err(failed("write to"))?;
         for chunk in events.chunks(CHUNK) {
@@ -404,6 +420,10 @@ fn group_key(name: &GroupName) -> Vec<u8> {
     [&[GROUP], name.as_str().as_bytes()].concat()
 }
 
+fn pool_key(name: &PoolName) -> Vec<u8> {
+    [&[POOL], name.as_str().as_bytes()].concat()
+}
+
 fn event_key(index: u64, seq: u32) -> Vec<u8> {
     let mut key = vec![EVENT];
     key.extend_from_slice(&index.to_be_bytes());
@@ -426,6 +446,7 @@ mod tests {
     use coordinator_core::event::{EventBody, Level};
     use coordinator_core::ids::NodeId;
     use coordinator_core::model::{GroupSpec, LeaseSpec, Policy};
+    use coordinator_core::pool::{PoolPolicy, PoolSpec};
     use coordinator_core::time::WallTime;
 
     use super::*;
@@ -465,13 +486,28 @@ mod tests {
         Group::new(spec, 1, WallTime(0))
     }
 
+    fn pool(name: &str) -> Pool {
+        let spec = PoolSpec {
+            name: PoolName::new(name).unwrap(),
+            members: Vec::new(),
+            ingress: None,
+            egress: None,
+            policy: PoolPolicy::default(),
+        };
+        Pool::new(spec, 1, WallTime(0))
+    }
+
     fn meta(index: u64, events: u64) -> StateMeta {
         StateMeta { applied: Some(log_id(1, index)), events, ..StateMeta::default() }
     }
 
     fn add(store: &Store, index: u64, events: u64, level: Level) -> u64 {
-        let change =
-            Change { groups: Vec::new(), events: &[event(index, level)], meta: &meta(index, events) };
+        let change = Change {
+            groups: Vec::new(),
+            pools: Vec::new(),
+            events: &[event(index, level)],
+            meta: &meta(index, events),
+        };
         store.apply(&change).unwrap()
     }
 
@@ -511,17 +547,23 @@ mod tests {
         let path = root.path().join("state");
         let (store, ..) = Store::open(&path, 5).unwrap();
         let (kept, gone) = (group("kept"), group("gone"));
-        for changed in [
-            vec![(&kept.spec.name, Some(&kept)), (&gone.spec.name, Some(&gone))],
-            vec![(&gone.spec.name, None)],
+        let (kept_pool, gone_pool) = (pool("kept"), pool("gone"));
+        let (first, second) = (&kept_pool.spec.name, &gone_pool.spec.name);
+        for (groups, pools) in [
+            (
+                vec![(&kept.spec.name, Some(&kept)), (&gone.spec.name, Some(&gone))],
+                vec![(first, Some(&kept_pool)), (second, Some(&gone_pool))],
+            ),
+            (vec![(&gone.spec.name, None)], vec![(second, None)]),
         ] {
-            store.apply(&Change { groups: changed, events: &[], meta: &meta(7, 0) }).unwrap();
+            store.apply(&Change { groups, pools, events: &[], meta: &meta(7, 0) }).unwrap();
         }
         store.persist().unwrap();
         drop(store);
         let (store, state, found) = Store::open(&path, 5).unwrap();
         assert_eq!(found, meta(7, 0));
         assert_eq!(state.groups.values().collect::<Vec<_>>(), [&kept]);
+        assert_eq!(state.pools.values().collect::<Vec<_>>(), [&pool("kept")]);
 
         // As a crash within `replace` leaves it: groups, but no word of what was applied.
         store.db.remove(META).unwrap();
@@ -540,7 +582,7 @@ mod tests {
         let (old, new) = (group("one"), Group { revision: 9, ..group("one") });
         for (index, group) in [(1, &old), (2, &new)] {
             let groups = vec![(&group.spec.name, Some(group))];
-            store.apply(&Change { groups, events: &[], meta: &meta(index, 0) }).unwrap();
+            store.apply(&Change { groups, pools: Vec::new(), events: &[], meta: &meta(index, 0) }).unwrap();
         }
         store.db.insert(group_key(&old.spec.name), codec::encode(&old).unwrap()).unwrap();
         store.persist().unwrap();

@@ -27,6 +27,7 @@ use coordinator_core::event::Event;
 use coordinator_core::ids::{GroupName, NodeId, OperationId};
 use coordinator_core::model::{BindingKind, BindingSpec, GroupSpec};
 use coordinator_core::observe::{Sight, VantageReport, Verdict};
+use coordinator_core::pool::PoolSpec;
 use coordinator_core::state::State;
 use coordinator_core::time::{Mono, Now, WallTime};
 use futures::future::BoxFuture;
@@ -66,6 +67,33 @@ pub(crate) fn group_json(name: &str) -> Value {
         }],
         "policy": policy,
         "lease": {"ttl_ms": 3000, "drift_ppm": 10000}
+    })
+}
+
+/// A pool of two between two load balancers, as JSON.
+pub(crate) fn pool_json(name: &str) -> Value {
+    let member = |name: &str, host: u8| {
+        serde_json::json!({
+            "name": name,
+            "address": format!("10.1.0.{host}"),
+            "probes": [{
+                "name": "proxy",
+                "kind": {"tcp": {"address": format!("10.1.0.{host}:3128")}},
+                "interval_ms": 1000, "timeout_ms": 500, "rise": 2, "fall": 3
+            }]
+        })
+    };
+    let side = |what: &str| {
+        serde_json::json!({"backend_pool": {
+            "adapter": "azure", "backend_pool": what, "targets": {"px-a": "nic-a", "px-b": "nic-b"}
+        }})
+    };
+    serde_json::json!({
+        "name": name,
+        "members": [member("px-a", 4), member("px-b", 5)],
+        "ingress": side("front"),
+        "egress": side("back"),
+        "policy": serde_json::to_value(coordinator_core::pool::PoolPolicy::default()).unwrap()
     })
 }
 
@@ -288,6 +316,11 @@ impl Backend for Handle {
             ask.groups.iter().map(|group| CheckItem::pass(Check::Declaration, group.as_str(), "fits"));
         let items = groups.collect();
         Box::pin(async { PartReply { received_ms: 1, answered_ms: 2, items } })
+    }
+
+    fn pool_faults(&self, spec: &PoolSpec) -> Vec<String> {
+        let nowhere = spec.sides().filter(|(_, way)| way.adapter().as_str() == "nowhere");
+        nowhere.map(|(side, _)| format!("the {side} side uses the adapter nowhere")).collect()
     }
 
     fn group_faults(&self, spec: &GroupSpec) -> Vec<String> {

@@ -244,7 +244,12 @@ impl Telling<'_> {
         let excess = content.events.len().saturating_sub(RETAINED as usize);
         content.events.drain(..excess);
         self.meta.applied = Some(log_id(1, index));
-        let change = Change { groups: vec![(&name, group.as_ref())], events: &events, meta: &self.meta };
+        let change = Change {
+            groups: vec![(&name, group.as_ref())],
+            pools: Vec::new(),
+            events: &events,
+            meta: &self.meta,
+        };
         self.meta.events = self.store.apply(&change)?;
         self.contents.push(content);
         Ok(())

@@ -1,5 +1,6 @@
 //! What the fake ARM does with its documents. No clock and no socket: time is a parameter.
 
+mod backend_pools;
 mod network;
 mod work;
 
@@ -8,6 +9,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use backend_pools::BackendPools;
+pub use backend_pools::Behind;
 pub use work::Style;
 use work::{Operation, Work};
 
@@ -91,6 +94,7 @@ pub struct ArmCloud {
     /// Which public IP each IP configuration carries now; both in lower case.
     carrying: BTreeMap<String, String>,
     history: Vec<Carried>,
+    pools: BackendPools,
     /// Permissions that the identity lacks.
     denied: BTreeSet<String>,
 }
@@ -107,6 +111,7 @@ impl ArmCloud {
                 self.associate(&public_ip, Some(&configuration));
                 self.carrying.insert(configuration.to_lowercase(), public_ip);
             }
+            self.join_pools(&id);
         }
         self.note_history(Duration::ZERO);
     }
@@ -128,6 +133,9 @@ impl ArmCloud {
             change(document);
             document["etag"] = json!(etag);
         }
+        let id = id.to_lowercase();
+        self.leave_pools(&id);
+        self.join_pools(&id);
     }
 
     /// Forgets every operation, as ARM does after a while: who asks is told that there is none. What

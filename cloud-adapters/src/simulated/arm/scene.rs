@@ -2,6 +2,7 @@
 //! and a judge of what became of it.
 
 mod judge;
+pub mod pool;
 
 use coordinator_core::ids::{AdapterName, ApplianceName};
 use coordinator_core::model::{BindingKind, BindingSpec};

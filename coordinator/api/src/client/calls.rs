@@ -1,15 +1,16 @@
 //! One method per route.
 
-use coordinator_core::ids::{ApplianceName, GroupName, OperationId};
+use coordinator_core::ids::{ApplianceName, GroupName, OperationId, PoolName};
 use coordinator_core::model::GroupSpec;
+use coordinator_core::pool::PoolSpec;
 use reqwest::Method;
 
 use super::{Client, ClientError, MARGIN};
 use crate::v1::{
     Accepted, Changed, ClusterStatus, ConfirmOffRequest, Consistency, DryRun, FailbackRequest, GroupList,
-    GroupStatus, HistoryFilter, HistoryPage, MaintenanceRequest, ModeRequest, OperationFilter, OperationList,
-    OperationView, PREFLIGHT_LIMIT, Preflight, PreflightRequest, ReadOptions, RecordFilter, RecordPage,
-    SwitchoverRequest, Transferred, UnfreezeRequest,
+    GroupStatus, HistoryFilter, HistoryPage, MaintenanceRequest, MemberRequest, ModeRequest, OperationFilter,
+    OperationList, OperationView, PREFLIGHT_LIMIT, PoolList, PoolStatus, Preflight, PreflightRequest,
+    ReadOptions, RecordFilter, RecordPage, SwitchoverRequest, Transferred, UnfreezeRequest,
 };
 
 type Result<T> = std::result::Result<T, ClientError>;
@@ -94,6 +95,46 @@ impl Client {
     ) -> Result<Changed> {
         let path = format!("/v1/groups/{group}/appliances/{appliance}/confirm-off");
         self.send(Method::POST, &path, request).await
+    }
+
+    /// `GET /v1/pools`.
+    pub async fn pools(&self, consistency: Consistency) -> Result<PoolList> {
+        self.get("/v1/pools", &ReadOptions { consistency }).await
+    }
+
+    /// `GET /v1/pools/{pool}`.
+    pub async fn pool(&self, pool: &PoolName, consistency: Consistency) -> Result<PoolStatus> {
+        self.get(&format!("/v1/pools/{pool}"), &ReadOptions { consistency }).await
+    }
+
+    /// `PUT /v1/pools/{pool}`: declares the pool or replaces its declaration.
+    pub async fn put_pool(&self, spec: &PoolSpec) -> Result<Changed> {
+        self.send(Method::PUT, &format!("/v1/pools/{}", spec.name), spec).await
+    }
+
+    /// `DELETE /v1/pools/{pool}`: its members stay where they are.
+    pub async fn remove_pool(&self, pool: &PoolName) -> Result<Changed> {
+        self.send_empty(Method::DELETE, &format!("/v1/pools/{pool}")).await
+    }
+
+    /// `POST /v1/pools/{pool}/members/{member}/take-out`.
+    pub async fn take_out(
+        &self,
+        pool: &PoolName,
+        member: &ApplianceName,
+        request: &MemberRequest,
+    ) -> Result<Changed> {
+        self.send(Method::POST, &format!("/v1/pools/{pool}/members/{member}/take-out"), request).await
+    }
+
+    /// `POST /v1/pools/{pool}/members/{member}/put-in`.
+    pub async fn put_in(
+        &self,
+        pool: &PoolName,
+        member: &ApplianceName,
+        request: &MemberRequest,
+    ) -> Result<Changed> {
+        self.send(Method::POST, &format!("/v1/pools/{pool}/members/{member}/put-in"), request).await
     }
 
     /// `GET /v1/operations`.

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use coordinator_core::chain::{Chain, Link};
 use coordinator_core::command::Actor;
 use coordinator_core::event::{Event, Level};
-use coordinator_core::ids::{ApplianceName, GroupName, OperationId};
+use coordinator_core::ids::{ApplianceName, GroupName, OperationId, PoolName};
 use serde::{Deserialize, Serialize};
 
 use super::request::Consistency;
@@ -27,6 +27,9 @@ pub struct HistoryFilter {
     /// Only of this group.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub group: Option<GroupName>,
+    /// Only of this pool.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pool: Option<PoolName>,
     /// Only of this appliance.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub appliance: Option<ApplianceName>,
@@ -57,6 +60,7 @@ impl Default for HistoryFilter {
     fn default() -> Self {
         HistoryFilter {
             group: None,
+            pool: None,
             appliance: None,
             operation: None,
             level: None,
@@ -123,6 +127,9 @@ pub struct HistoryEvent {
     pub level: Level,
     /// The group concerned.
     pub group: Option<GroupName>,
+    /// The pool concerned.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pool: Option<PoolName>,
     /// The appliance concerned.
     pub appliance: Option<ApplianceName>,
     /// The operation it belongs to.

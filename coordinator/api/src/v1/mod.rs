@@ -9,6 +9,7 @@ mod dry_run;
 mod group;
 mod history;
 mod operation;
+mod pool;
 mod preflight;
 mod problem;
 mod request;
@@ -28,6 +29,7 @@ pub use operation::{
     CallView, OperationFilter, OperationList, OperationState, OperationView, ReleaseView, StepView,
     TrafficView,
 };
+pub use pool::{MemberRequest, MemberStanding, MemberStatus, PoolList, PoolStatus, PoolSummary, SideStatus};
 pub use preflight::{Check, CheckItem, CheckVerdict, Preflight, PreflightRequest};
 pub use problem::{Code, PROBLEM_CONTENT_TYPE, Problem};
 pub use request::{

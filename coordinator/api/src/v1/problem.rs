@@ -114,6 +114,8 @@ codes! {
     NotFound = "not-found", 404, "no such resource";
     /// No such group.
     UnknownGroup = "unknown-group", 404, "no such group";
+    /// There is no pool of that name.
+    UnknownPool = "unknown-pool", 404, "no such pool";
     /// No such appliance in the group.
     UnknownAppliance = "unknown-appliance", 404, "no such appliance";
     /// No such operation, or no longer kept.

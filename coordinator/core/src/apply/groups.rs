@@ -4,6 +4,7 @@ use super::{About, Log, Rejection, paths, quarantine, reliance};
 use crate::event::{EventBody, Level};
 use crate::ids::GroupName;
 use crate::model::GroupSpec;
+use crate::pool::{self, PoolRejection, PoolSpec};
 use crate::state::{Appliance, Group, State};
 use crate::time::WallTime;
 use crate::validate::{self, SpecFault};
@@ -15,6 +16,7 @@ pub(super) fn put(state: &mut State, log: &mut Log, spec: &GroupSpec) -> Result<
     }
     let mut faults = validate::group(spec);
     faults.extend(validate::against(spec, state.groups.values().map(|g| &g.spec)));
+    faults.extend(pool::validate::group_against(spec, state.pools.values().map(|p| &p.spec)));
     if !faults.is_empty() {
         return Err(Rejection::InvalidGroup { group: spec.name.clone(), faults });
     }
@@ -28,13 +30,14 @@ pub(super) fn put(state: &mut State, log: &mut Log, spec: &GroupSpec) -> Result<
     Ok(())
 }
 
-/// All or nothing: a fault in one group refuses them all. `before` is the state's time before
+/// All or nothing: a fault in one group or pool refuses them all. `before` is the state's time before
 /// this command: only a log that never held one has none.
 pub(super) fn seed(
     state: &mut State,
     log: &mut Log,
     before: WallTime,
     specs: &[GroupSpec],
+    pools: &[PoolSpec],
 ) -> Result<(), Rejection> {
     if before != WallTime::default() {
         return Err(Rejection::AlreadySeeded);
@@ -51,7 +54,18 @@ pub(super) fn seed(
             return Err(Rejection::InvalidGroup { group: spec.name.clone(), faults });
         }
     }
+    for (i, spec) in pools.iter().enumerate() {
+        let mut faults = pool::apply::faults(spec, pools, specs);
+        if pools.iter().take(i).any(|earlier| earlier.name == spec.name) {
+            let rule = "must be unique in the cluster".to_owned();
+            faults.push(SpecFault { path: "name".to_owned(), value: spec.name.to_string(), rule });
+        }
+        if !faults.is_empty() {
+            return Err(PoolRejection::Invalid { pool: spec.name.clone(), faults }.into());
+        }
+    }
     specs.iter().for_each(|spec| declare(state, log, spec));
+    pools.iter().for_each(|spec| pool::apply::declare(state, log, spec));
     Ok(())
 }
 

@@ -36,7 +36,7 @@ fn automatic(kind: OperationKind, actor: &Actor) -> bool {
     matches!(actor, Actor::Coordinator(_)) && kind != OperationKind::ForcedSwitchover
 }
 
-pub(super) fn check_reason(reason: &str) -> Result<(), Rejection> {
+pub(crate) fn check_reason(reason: &str) -> Result<(), Rejection> {
     if reason.len() <= MAX_TEXT {
         return Ok(());
     }
@@ -253,7 +253,7 @@ fn grant(group: &mut Group, log: &mut Log, start: &StartOperation) {
 }
 
 /// Evidence as it goes into the log: bounded in number and in length.
-pub(super) fn bounded(evidence: &[Evidence]) -> Vec<Evidence> {
+pub(crate) fn bounded(evidence: &[Evidence]) -> Vec<Evidence> {
     let clipped = |e: &Evidence| Evidence { detail: clip(&e.detail), ..e.clone() };
     evidence.iter().take(MAX_EVIDENCE).map(clipped).collect()
 }

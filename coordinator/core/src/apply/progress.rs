@@ -138,7 +138,7 @@ fn complete(group: &mut Group, log: &mut Log) {
     keep_ended(group, operation);
 }
 
-fn bounded(calls: &[CallRecord]) -> Vec<CallRecord> {
+pub(crate) fn bounded(calls: &[CallRecord]) -> Vec<CallRecord> {
     let clipped = |c: &CallRecord| CallRecord { call: clip(&c.call), result: clip(&c.result), took: c.took };
     calls.iter().take(MAX_CALLS).map(clipped).collect()
 }

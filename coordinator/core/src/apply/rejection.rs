@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{ApplianceName, BindingName, GroupName, OperationId, Token};
+use crate::pool::PoolRejection;
 use crate::reason::Span;
 use crate::state::HeartbeatPath;
 use crate::validate::SpecFault;
@@ -322,6 +323,9 @@ pub enum Rejection {
         /// The operation.
         operation: OperationId,
     },
+    /// About a pool.
+    #[error(transparent)]
+    Pool(#[from] PoolRejection),
 }
 
 fn listed(faults: &[SpecFault]) -> String {
@@ -369,6 +373,7 @@ impl Rejection {
             Rejection::NothingAnnounced { .. } => "nothing-announced",
             Rejection::UnderNotice { .. } => "under-notice",
             Rejection::UnderWayUnfit { .. } => "under-way-unfit",
+            Rejection::Pool(rejection) => rejection.word(),
         }
     }
 }

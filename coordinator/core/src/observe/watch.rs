@@ -40,12 +40,11 @@ impl Watch {
     /// Follows the declarations in `state`, and the grants. What is unchanged keeps what it has
     /// seen; a changed probe begins anew, and so does every probe of a path after a move.
     pub fn declare(&mut self, state: &State) {
-        let declared = state.groups.values().flat_map(|g| &g.spec.appliances);
         let mut before = std::mem::take(&mut self.appliances);
-        for appliance in declared {
-            let known = before.remove(&appliance.name).filter(|known| known.own == appliance.address);
-            let tracks = renewed(known.map(|known| known.tracks).unwrap_or_default(), &appliance.probes);
-            self.appliances.insert(appliance.name.clone(), Watched { own: appliance.address, tracks });
+        for (name, own, probes) in state.watched() {
+            let known = before.remove(name).filter(|known| known.own == own);
+            let tracks = renewed(known.map(|known| known.tracks).unwrap_or_default(), probes);
+            self.appliances.insert(name.clone(), Watched { own, tracks });
         }
         self.paths.declare(state.groups.values());
     }

@@ -178,14 +178,20 @@ fn a_withdrawn_vip_is_not_declared_again_while_it_may_be_held() {
 fn the_file_seeds_an_empty_cluster_only() {
     let mut faulty = pair();
     faulty.policy.flap_moves = 0;
-    let refused = Log::default().by_coordinator(CommandBody::Seed(vec![pair(), faulty]));
+    let refused =
+        Log::default().by_coordinator(CommandBody::Seed { groups: vec![pair(), faulty], pools: Vec::new() });
     assert!(matches!(refused, Err(Rejection::InvalidGroup { .. })), "{refused:?}");
-    let twice = Log::default().by_coordinator(CommandBody::Seed(vec![pair(), pair()]));
+    let twice =
+        Log::default().by_coordinator(CommandBody::Seed { groups: vec![pair(), pair()], pools: Vec::new() });
     assert!(matches!(twice, Err(Rejection::InvalidGroup { .. })), "{twice:?}");
     let mut log = Log::default();
-    log.by_coordinator(CommandBody::Seed(vec![pair()])).expect("a sound file in an empty log");
+    log.by_coordinator(CommandBody::Seed { groups: vec![pair()], pools: Vec::new() })
+        .expect("a sound file in an empty log");
     log.by_operator(CommandBody::RemoveGroup(group_name("dmz"))).expect("at rest");
-    assert_eq!(log.by_coordinator(CommandBody::Seed(vec![pair()])), Err(Rejection::AlreadySeeded));
+    assert_eq!(
+        log.by_coordinator(CommandBody::Seed { groups: vec![pair()], pools: Vec::new() }),
+        Err(Rejection::AlreadySeeded)
+    );
 }
 
 #[test]

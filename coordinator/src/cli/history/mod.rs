@@ -6,7 +6,7 @@ mod file;
 use clap::{Args, Subcommand, ValueEnum};
 use coordinator_api::v1::{Consistency, Cursor, HistoryFilter, Timestamp};
 use coordinator_core::event::Level;
-use coordinator_core::ids::{ApplianceName, GroupName};
+use coordinator_core::ids::{ApplianceName, GroupName, PoolName};
 use coordinator_core::time::WallTime;
 
 use super::context::Context;
@@ -38,6 +38,9 @@ struct ListArgs {
     /// Only of this group.
     #[arg(long)]
     group: Option<GroupName>,
+    /// Only of this pool.
+    #[arg(long, conflicts_with = "group")]
+    pool: Option<PoolName>,
     /// Only of this appliance.
     #[arg(long)]
     appliance: Option<ApplianceName>,
@@ -94,6 +97,7 @@ async fn list(context: Context, args: ListArgs, output: &Output) -> Result<(), C
         |option: &str, text: Option<String>| text.map(|text| point_in_time(option, &text, now)).transpose();
     let filter = HistoryFilter {
         group: args.group,
+        pool: args.pool,
         appliance: args.appliance,
         operation: args.operation,
         level: args.level.map(|level| match level {

@@ -1,10 +1,11 @@
 //! One group.
 
+use std::fmt::Display;
+
 use coordinator_api::difference::Difference;
 use coordinator_api::v1::{
     AgentStatus, ApplianceRole, ApplianceStatus, BindingStatus, FencingStatus, GroupStatus, NoticeStatus,
 };
-use coordinator_core::ids::GroupName;
 use coordinator_core::observe::Verdict;
 
 use super::cluster::{dash, mode, state};
@@ -157,13 +158,19 @@ fn bindings(bindings: &[BindingStatus], paint: Paint) -> String {
     table.render()
 }
 
-/// What `pointsman apply` would change in a group.
-pub(in crate::cli) fn plan(name: &GroupName, exists: bool, changes: &[Difference], paint: Paint) -> String {
+/// What `pointsman apply` would change in a group or a pool.
+pub(in crate::cli) fn plan(
+    what: &str,
+    name: &impl Display,
+    exists: bool,
+    changes: &[Difference],
+    paint: Paint,
+) -> String {
     if changes.is_empty() {
-        return format!("group {name}: no change\n");
+        return format!("{what} {name}: no change\n");
     }
     let title = if exists { "changes" } else { "is new" };
-    let mut text = format!("group {} {title}:\n", paint.strong(name));
+    let mut text = format!("{what} {} {title}:\n", paint.strong(name));
     for change in changes {
         text.push_str(&format!("  {}\n", difference(change, paint)));
     }

@@ -16,18 +16,18 @@ pub(in crate::cli) fn history(page: &HistoryPage, paint: Paint) -> String {
     }
     let mut table = Table::new(&["TIME", "LEVEL", "GROUP", "WHAT HAPPENED"], paint);
     for event in &page.events {
-        table.row([
-            moment(event.at),
-            paint.level(event.level),
-            event.group.as_ref().map_or_else(dash, ToString::to_string),
-            what(event, paint),
-        ]);
+        table.row([moment(event.at), paint.level(event.level), whose(event), what(event, paint)]);
     }
     let mut text = table.render();
     if let Some(next) = page.next {
         text.push_str(&paint.faint(format!("there is more: --before {next}\n")));
     }
     text
+}
+
+fn whose(event: &HistoryEvent) -> String {
+    let group = event.group.as_ref().map(ToString::to_string);
+    group.or_else(|| event.pool.as_ref().map(ToString::to_string)).unwrap_or_else(dash)
 }
 
 /// The sentence, and the operator if it was one.

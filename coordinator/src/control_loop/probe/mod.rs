@@ -82,13 +82,13 @@ impl Prober {
     /// Makes the running tasks match what the state declares.
     pub(crate) fn reconcile(&mut self, state: &State) {
         let mut declared = BTreeMap::new();
-        for group in state.groups.values() {
-            for appliance in &group.spec.appliances {
-                for probe in &appliance.probes {
-                    let subject = Subject::Appliance(appliance.name.clone());
-                    declared.insert((subject, probe.name.clone()), probe);
-                }
+        for (appliance, _, probes) in state.watched() {
+            for probe in probes {
+                let subject = Subject::Appliance(appliance.clone());
+                declared.insert((subject, probe.name.clone()), probe);
             }
+        }
+        for group in state.groups.values() {
             for probe in &group.spec.path_probes {
                 declared.insert((Subject::Path(group.spec.name.clone()), probe.name.clone()), probe);
             }

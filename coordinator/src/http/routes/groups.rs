@@ -9,6 +9,8 @@ use coordinator_api::v1::{
 use coordinator_core::command::CommandBody;
 use coordinator_core::ids::{ApplianceName, GroupName};
 use coordinator_core::model::GroupSpec;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::change;
@@ -41,7 +43,7 @@ pub(super) async fn put(
     Path(name): Path<GroupName>,
     Body(given): Body<Value>,
 ) -> Result<Json<Changed>, ApiError> {
-    let spec = group_spec(given)?;
+    let spec: GroupSpec = declaration("group", given)?;
     if spec.name != name {
         let detail = format!("the path says group {name}, the body group {}", spec.name);
         return Err(ApiError::new(Code::Unprocessable, detail));
@@ -57,13 +59,13 @@ pub(super) async fn put(
 /// Reads a declaration and refuses what it does not know: a field that is misspelt must not be
 /// taken for one that is absent. The core's types are lenient, since they also read what older
 /// versions wrote, so what was read is compared with what was given.
-fn group_spec(given: Value) -> Result<GroupSpec, ApiError> {
+pub(super) fn declaration<T: Serialize + DeserializeOwned>(what: &str, given: Value) -> Result<T, ApiError> {
     let malformed =
-        |error: serde_json::Error| ApiError::new(Code::BadRequest, format!("not a group: {error}"));
-    let spec: GroupSpec = serde_json::from_value(given.clone()).map_err(malformed)?;
+        |error: serde_json::Error| ApiError::new(Code::BadRequest, format!("not a {what}: {error}"));
+    let spec: T = serde_json::from_value(given.clone()).map_err(malformed)?;
     let read = serde_json::to_value(&spec).map_err(malformed)?;
     match unknown_field(&given, &read, "") {
-        Some(path) => Err(ApiError::new(Code::BadRequest, format!("{path} is not a field of a group"))),
+        Some(path) => Err(ApiError::new(Code::BadRequest, format!("{path} is not a field of a {what}"))),
         None => Ok(spec),
     }
 }

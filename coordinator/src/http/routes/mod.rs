@@ -7,6 +7,7 @@ mod health;
 mod history;
 mod moves;
 mod operations;
+mod pools;
 mod preflight;
 
 use std::time::Duration;
@@ -38,6 +39,10 @@ pub(super) fn v1() -> Router<ApiState> {
         .route("/v1/groups/{group}/unfreeze", post(groups::unfreeze))
         .route("/v1/groups/{group}/appliances/{appliance}/maintenance", post(groups::maintenance))
         .route("/v1/groups/{group}/appliances/{appliance}/confirm-off", post(groups::confirm_off))
+        .route("/v1/pools", get(pools::list))
+        .route("/v1/pools/{pool}", get(pools::show).put(pools::put).delete(pools::remove))
+        .route("/v1/pools/{pool}/members/{member}/take-out", post(pools::take_out))
+        .route("/v1/pools/{pool}/members/{member}/put-in", post(pools::put_in))
         .route("/v1/operations", get(operations::list))
         .route("/v1/operations/{id}", get(operations::show))
         .route("/v1/history", get(history::list))

@@ -97,7 +97,7 @@ fn role(group: &Group, name: &ApplianceName) -> ApplianceRole {
     if group.in_maintenance(name) { ApplianceRole::Maintenance } else { ApplianceRole::Standby }
 }
 
-fn vantages(overview: &Overview, name: &ApplianceName) -> Vec<VantageSight> {
+pub(super) fn vantages(overview: &Overview, name: &ApplianceName) -> Vec<VantageSight> {
     let reports = overview.observations.reports.iter();
     reports
         .filter_map(|(node, report)| {
@@ -176,7 +176,7 @@ fn path(group: &Group, overview: &Overview) -> Option<PathStatus> {
     })
 }
 
-fn agent(overview: &Overview, seen: &AgentSeen) -> AgentStatus {
+pub(super) fn agent(overview: &Overview, seen: &AgentSeen) -> AgentStatus {
     AgentStatus {
         version: seen.report.version.clone(),
         highest: seen.report.highest,

@@ -15,6 +15,7 @@ pub(in crate::http) fn history_event(event: &Event) -> HistoryEvent {
         actor: event.actor.clone(),
         level: event.level,
         group: event.group.clone(),
+        pool: event.pool().cloned(),
         appliance: event.appliance.clone(),
         operation: event.operation,
         sentence: event.to_string(),
@@ -30,6 +31,7 @@ pub(in crate::http) fn history_query(filter: &HistoryFilter) -> HistoryQuery {
     let limit = filter.limit.clamp(1, MAX_LIMIT);
     HistoryQuery {
         group: filter.group.clone(),
+        pool: filter.pool.clone(),
         appliance: filter.appliance.clone(),
         operation: filter.operation.map(OperationId),
         min_level: filter.level,

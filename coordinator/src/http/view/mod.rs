@@ -5,8 +5,10 @@ mod cluster;
 mod group;
 mod history;
 mod operation;
+mod pool;
 
 pub(super) use cluster::{cluster_status, readiness};
 pub(super) use group::{group_status, group_summary};
 pub(super) use history::{history_event, history_query, record_query};
 pub(super) use operation::{add_calls, operation_view};
+pub(super) use pool::{pool_status, pool_summary};

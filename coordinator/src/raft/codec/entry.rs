@@ -1,6 +1,7 @@
 //! Log entries: one kind per command body.
 
 use coordinator_core::command::{Command, CommandBody};
+use coordinator_core::pool::PoolCommand;
 use openraft::EntryPayload;
 use serde::{Deserialize, Serialize};
 
@@ -49,7 +50,7 @@ pub(super) fn kind_of(body: &CommandBody) -> Kind {
         CommandBody::Unfreeze { .. } => Kind::Unfreeze,
         CommandBody::RecordHold { .. } => Kind::RecordHold,
         CommandBody::RecordDrift { .. } => Kind::RecordDrift,
-        CommandBody::Seed(_) => Kind::Seed,
+        CommandBody::Seed { .. } => Kind::Seed,
         CommandBody::RecordAcknowledged { .. } => Kind::RecordAcknowledged,
         CommandBody::RequestFence { .. } => Kind::RequestFence,
         CommandBody::RecordFence(_) => Kind::RecordFence,
@@ -59,6 +60,20 @@ pub(super) fn kind_of(body: &CommandBody) -> Kind {
         CommandBody::RecordHeartbeat { .. } => Kind::RecordHeartbeat,
         CommandBody::RecordNotices { .. } => Kind::RecordNotices,
         CommandBody::RecordUnderWay { .. } => Kind::RecordUnderWay,
+        CommandBody::Pool(command) => kind_of_pool(command),
+    }
+}
+
+fn kind_of_pool(command: &PoolCommand) -> Kind {
+    match command {
+        PoolCommand::Put(_) => Kind::PutPool,
+        PoolCommand::Remove(_) => Kind::RemovePool,
+        PoolCommand::RecordVerdict { .. } => Kind::RecordMemberVerdict,
+        PoolCommand::TakeOut(_) => Kind::TakeOut,
+        PoolCommand::PutIn(_) => Kind::PutIn,
+        PoolCommand::RecordPlacement(_) => Kind::RecordPlacement,
+        PoolCommand::RecordHold { .. } => Kind::RecordPoolHold,
+        PoolCommand::RecordDrift { .. } => Kind::RecordMemberDrift,
     }
 }
 

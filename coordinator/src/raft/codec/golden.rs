@@ -22,6 +22,8 @@ use openraft::EntryPayload;
 use serde::de::DeserializeOwned;
 
 use super::*;
+
+mod pools;
 use crate::raft::types::{Entry, Membership, Peer, Proposal, StoredMembership, Vote, log_id};
 
 const PATH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/raft/codec/golden.txt");
@@ -65,7 +67,7 @@ fn a_payload_of_another_command_is_refused() {
 
 fn samples() -> Vec<(String, Vec<u8>)> {
     let mut samples = Vec::new();
-    for body in bodies() {
+    for body in bodies().into_iter().chain(pools::bodies()) {
         let entry = entry(body);
         samples.push((format!("{:?}", entry.seal().unwrap().0), round_trip(&entry)));
     }
@@ -93,9 +95,10 @@ fn samples() -> Vec<(String, Vec<u8>)> {
         samples.push((name.to_owned(), encode(&record).unwrap()));
     }
     samples.push(("StateMeta".to_owned(), round_trip(&meta)));
-    samples.push(("SnapshotHeader".to_owned(), round_trip(&SnapshotHeader { meta, groups: 1 })));
+    samples.push(("SnapshotHeader".to_owned(), round_trip(&SnapshotHeader { meta, groups: 1, pools: 1 })));
     samples.push(("SnapshotEnd".to_owned(), round_trip(&SnapshotEnd { checksum: 0x0102_0304 })));
     samples.push(("Group".to_owned(), round_trip(&Group::new(spec(), 4, WallTime(9)))));
+    samples.push(("Pool".to_owned(), round_trip(&pools::pool())));
     samples.push(("Event".to_owned(), round_trip(&event())));
     samples
 }
@@ -247,7 +250,7 @@ fn bodies() -> Vec<CommandBody> {
                 }],
             }),
         },
-        CommandBody::Seed(vec![spec()]),
+        CommandBody::Seed { groups: vec![spec()], pools: vec![pools::spec()] },
         CommandBody::RecordAcknowledged { group: group(), appliance: name("fw-a"), revision: 43 },
         CommandBody::RecordPath {
             group: group(),

@@ -74,6 +74,22 @@ kinds! {
     RecordNotices = 0x0124,
     /// See `CommandBody`.
     RecordUnderWay = 0x0130,
+    /// See `PoolCommand`.
+    PutPool = 0x0138,
+    /// See `PoolCommand`.
+    RemovePool = 0x0139,
+    /// See `PoolCommand`.
+    RecordMemberVerdict = 0x013a,
+    /// See `PoolCommand`.
+    TakeOut = 0x013b,
+    /// See `PoolCommand`.
+    PutIn = 0x013c,
+    /// See `PoolCommand`.
+    RecordPlacement = 0x013d,
+    /// See `PoolCommand`.
+    RecordPoolHold = 0x013e,
+    /// See `PoolCommand`.
+    RecordMemberDrift = 0x013f,
 
     /// Log: the vote.
     Vote = 0x0200,
@@ -90,6 +106,8 @@ kinds! {
     Group = 0x0301,
     /// Store and snapshot: an event.
     Event = 0x0302,
+    /// Store and snapshot: a pool.
+    Pool = 0x0303,
 
     /// Snapshot: the first record.
     SnapshotHeader = 0x0400,

@@ -2,6 +2,7 @@
 
 use coordinator_core::chain::Chain;
 use coordinator_core::event::Event;
+use coordinator_core::pool::Pool;
 use coordinator_core::state::{Group, Withdrawn};
 use coordinator_core::time::WallTime;
 use serde::{Deserialize, Serialize};
@@ -68,7 +69,7 @@ struct StateMetaV1 {
     history: Chain,
 }
 
-/// What the store keeps beside groups and events.
+/// What the store keeps beside groups, pools and events.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct StateMeta {
     /// The newest entry applied.
@@ -127,17 +128,19 @@ pub struct SnapshotHeader {
     pub meta: StateMeta,
     /// How many groups follow.
     pub groups: u64,
+    /// How many pools follow them.
+    pub pools: u64,
 }
 
 impl Stored for SnapshotHeader {
     fn seal(&self) -> Result<(Kind, u16, Vec<u8>), CodecError> {
-        Ok((Kind::SnapshotHeader, SCHEMA, pack(&(self.meta.frozen(), self.groups))?))
+        Ok((Kind::SnapshotHeader, SCHEMA, pack(&(self.meta.frozen(), self.groups, self.pools))?))
     }
 
     fn open(kind: Kind, schema: u16, payload: &[u8]) -> Result<Self, CodecError> {
         expect(Kind::SnapshotHeader, SCHEMA, kind, schema)?;
-        let (meta, groups) = unpack(payload)?;
-        Ok(Self { meta: StateMeta::thawed(meta)?, groups })
+        let (meta, groups, pools) = unpack(payload)?;
+        Ok(Self { meta: StateMeta::thawed(meta)?, groups, pools })
     }
 }
 
@@ -163,4 +166,4 @@ macro_rules! stored_as_is {
     )* };
 }
 
-stored_as_is!(SnapshotEnd, Group, Event);
+stored_as_is!(SnapshotEnd, Group, Event, Pool);

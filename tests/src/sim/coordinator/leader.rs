@@ -102,7 +102,7 @@ impl World {
         let empty = c.state.time == WallTime::default();
         self.trace.line(self.now, format_args!("c{} is confirmed in term {term}", node + 1));
         if empty && let Some(leading) = &mut self.coordinators[node].leading {
-            leading.to_propose.push_back(CommandBody::Seed(seed));
+            leading.to_propose.push_back(CommandBody::Seed { groups: seed, pools: Vec::new() });
             leading.busy = true;
             return self.propose_next(node);
         }

@@ -73,7 +73,9 @@ impl World {
             None => Ok(Vec::new()),
             Some(command) => apply_with(self.mutation, &mut c.state, index, command),
         };
-        if let Some(Command { body: CommandBody::Seed(_) | CommandBody::PutGroup(_), .. }) = &entry.command {
+        if let Some(Command { body: CommandBody::Seed { .. } | CommandBody::PutGroup(_), .. }) =
+            &entry.command
+        {
             c.watch.declare(&c.state);
         }
         let waiting = c.proposed.remove(&index);

@@ -66,6 +66,7 @@ impl ArmCloud {
         let etag = self.next_etag();
         stamp(&mut new, &etag);
         self.resources.insert(id.to_owned(), new);
+        self.leave_pools(id);
         let references = self.references(id);
         let after: BTreeMap<String, String> =
             references.into_iter().map(|(configuration, ip)| (configuration.to_lowercase(), ip)).collect();

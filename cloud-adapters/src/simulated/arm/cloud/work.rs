@@ -61,6 +61,9 @@ impl ArmCloud {
         }
         let references = self.references(&work.id);
         self.set_state(&work.id, state);
+        if !work.fails {
+            self.join_pools(&work.id);
+        }
         for (configuration, public_ip) in references {
             self.set_state(&public_ip, "Succeeded");
             if work.fails {
@@ -161,6 +164,7 @@ impl ArmCloud {
     }
 
     pub(super) fn note_history(&mut self, at: Duration) {
+        self.note_pools(at);
         let ids: Vec<String> =
             self.resources.keys().filter(|id| id.contains("/publicipaddresses/")).cloned().collect();
         for public_ip in ids {
