@@ -1,7 +1,7 @@
 //! The history as a chain: each event carries the digest of itself and of all before it.
 //!
 //! Whoever changes, removes, inserts or reorders an event of an exported history breaks the chain
-//! from there on, which [`check`] finds with nothing but the events. It does not stop someone who
+//! from there on, which [`Chain::check`] finds with nothing but the events. It does not stop someone who
 //! recomputes the whole rest: against that, compare the newest digest with what a coordinator
 //! says, or with one that was written down.
 //!
