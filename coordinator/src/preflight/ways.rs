@@ -29,6 +29,10 @@ pub(super) type Managed = BTreeMap<IpAddr, String>;
 
 pub(super) fn managed(state: &State) -> Managed {
     let mut all = Managed::new();
+    for pool in state.pools.values().map(|pool| &pool.spec) {
+        let members = pool.members.iter();
+        all.extend(members.map(|member| (member.address, format!("{} of pool {}", member.name, pool.name))));
+    }
     for spec in state.groups.values().map(|group| &group.spec) {
         for appliance in &spec.appliances {
             let own = std::iter::once(appliance.address).chain(appliance.peer.iter().map(SocketAddr::ip));
