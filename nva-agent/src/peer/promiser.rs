@@ -183,11 +183,13 @@ fn plan(standing: &Standing, memory: &Memory, now: Mono) -> Plan {
     {
         return Plan::Free(standing.highest);
     }
-    let (true, Some(token), Some(_)) = (group.failsafe, standing.holding, standing.deadline) else {
+    let (true, Some(token), Some(deadline)) = (group.failsafe, standing.holding, standing.deadline) else {
         return Plan::Rest(TURN);
     };
     let overdue_at = standing.granted_at.map_or(now, |at| at.plus(ttl_of(group) / 3));
-    let ask_at = overdue_at.max(memory.not_before);
+    // A leader that has lost its quorum goes on granting, and never beyond the end of the lease.
+    let short_at = deadline.minus(ttl_of(group) * 2 / 5);
+    let ask_at = overdue_at.min(short_at).max(memory.not_before);
     if ask_at <= now { Plan::Ask(token) } else { Plan::Rest(ask_at.since(now).min(TURN)) }
 }
 
@@ -255,6 +257,14 @@ mod tests {
         assert_eq!(plan(&standing(false), &memory, at(11_000)), Plan::Rest(TURN));
         let busy = Memory { not_before: at(11_200), ..Memory::default() };
         assert_eq!(plan(&standing(true), &busy, at(11_000)), Plan::Rest(Duration::from_millis(200)));
+    }
+
+    #[test]
+    fn a_leader_without_a_quorum_whose_grants_grow_shorter_is_not_waited_for() {
+        let memory = Memory::default();
+        let shorter = |now: u64| Standing { granted_at: Some(at(now)), ..standing(true) };
+        assert_eq!(plan(&shorter(11_700), &memory, at(11_700)), Plan::Rest(Duration::from_millis(100)));
+        assert_eq!(plan(&shorter(11_800), &memory, at(11_800)), Plan::Ask(Token(5)));
     }
 
     #[test]
