@@ -253,8 +253,13 @@ async fn a_move_of_a_group_that_was_cut_anywhere_is_finished_by_the_next_leader(
 /// Independent resources at once: the whole group takes about as long as its slowest binding.
 #[tokio::test(start_paused = true)]
 async fn a_group_takes_as_long_as_its_longest_chain_of_calls() {
-    for world in [small(), large()] {
-        let (call, tagging, change) = (100, 1_000, 15_000);
+    // Ten pairs of NICs and twenty tables are more than can be looked at as often as one likes.
+    let wide = Shape { pairs: 10, ..Shape::LARGE };
+    for (shape, change) in
+        [(Shape::SMALL, 15_000), (Shape::LARGE, 15_000), (Shape::SMALL, 5_000), (wide, 5_000), (wide, 40_000)]
+    {
+        let world = World(Scene::new(shape));
+        let (call, tagging) = (100, 2_000);
         world.arm.set_faults(ArmFaults {
             latency: Spread::millis(call, call),
             provisioning: Spread::millis(change, change),

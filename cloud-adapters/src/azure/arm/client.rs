@@ -1,7 +1,6 @@
 //! One call of ARM.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, IF_MATCH};
@@ -11,6 +10,7 @@ use tokio::time::Instant;
 
 use super::breaker::Breaker;
 use super::failure::{CallError, CallFailure, Class};
+use super::operation::Watchers;
 use super::throttle::{Bucket, Throttle};
 use crate::azure::identity::{Bearer, TokenError, Tokens};
 use crate::azure::options::Pace;
@@ -33,7 +33,7 @@ pub struct ArmClient {
     pub(super) throttle: Throttle,
     pub(super) breaker: Breaker,
     /// Operations under way that are being looked at.
-    pub(super) watched: AtomicU32,
+    pub(super) watched: Watchers,
 }
 
 impl std::fmt::Debug for ArmClient {
@@ -74,7 +74,7 @@ impl ArmClient {
         allow: AllowList,
     ) -> Self {
         let (throttle, breaker) = (Throttle::default(), Breaker::default());
-        let watched = AtomicU32::new(0);
+        let watched = Watchers::default();
         ArmClient { transport, tokens, base, pace, allow, throttle, breaker, watched }
     }
 

@@ -9,8 +9,8 @@
 //! waits for that to end before it plans.
 
 mod place;
+mod watched;
 
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use reqwest::{Method, StatusCode, Url};
@@ -21,8 +21,10 @@ use super::client::{ArmClient, Call, NETWORK, Refused, Reply, told};
 use super::failure::{CallError, CallFailure, Class};
 use crate::azure::documents::State;
 use crate::azure::options::Pace;
-use crate::azure::resource_id::{ResourceId, short_of_path};
+use crate::azure::resource_id::{Kind, ResourceId, short_of_path};
 use crate::contract::{Journal, UnderWay};
+
+pub(super) use watched::Watchers;
 
 /// Looks in a row that may fail before it is left to the next round.
 const FAILED_LOOKS: u32 = 8;
@@ -42,19 +44,19 @@ impl ArmClient {
         }
         let Reply { status, body, operation, location } = accepted;
         if let Some(url) = operation {
-            return match self.watch(url, Look::Operation, journal).await {
+            return match self.watch(url, Look::Operation, resource, journal).await {
                 // ARM has forgotten the operation; the resource knows what became of it.
                 Err(failure) if failure.class == Class::Gone => self.watch_resource(resource, journal).await,
                 // For the result of an action one more look is needed.
                 Ok(_) if resource.is_none() && location.is_some() => match location {
-                    Some(url) => self.watch(url, Look::Location, journal).await,
+                    Some(url) => self.watch(url, Look::Location, resource, journal).await,
                     None => Ok(Value::Null),
                 },
                 ended => ended,
             };
         }
         match location.filter(|_| status != StatusCode::OK) {
-            Some(url) => match self.watch(url, Look::Location, journal).await {
+            Some(url) => match self.watch(url, Look::Location, resource, journal).await {
                 Err(failure) if failure.class == Class::Gone => self.watch_resource(resource, journal).await,
                 ended => ended,
             },
@@ -73,7 +75,7 @@ impl ArmClient {
         }
         if let Some((url, look)) = place::url(place, id, &self.base) {
             // However it ended: the resource says what became of it.
-            let _ = self.watch(url, look, journal).await;
+            let _ = self.watch(url, look, Some(id), journal).await;
         }
     }
 
@@ -83,7 +85,10 @@ impl ArmClient {
         journal: &Journal,
     ) -> Result<Value, CallFailure> {
         match resource {
-            Some(id) => self.watch(self.url(id.as_str(), NETWORK), Look::Resource, journal).await,
+            Some(id) => {
+                let url = self.url(id.as_str(), NETWORK);
+                self.watch(url, Look::Resource, resource, journal).await
+            }
             None => {
                 let why = "ARM accepted the request and does not say where its result will be";
                 Err(CallFailure::new(Class::Transient, CallError::Strange(why)))
@@ -92,15 +97,22 @@ impl ArmClient {
     }
 
     /// Looks again and again, for as long as the caller lets it.
-    async fn watch(&self, url: Url, look: Look, journal: &Journal) -> Result<Value, CallFailure> {
+    async fn watch(
+        &self,
+        url: Url,
+        look: Look,
+        resource: Option<&ResourceId>,
+        journal: &Journal,
+    ) -> Result<Value, CallFailure> {
         let mut note = Note::new(short_of_path(url.path()), journal);
-        let _watched = Watched::new(&self.watched);
+        let nic = resource.is_some_and(|id| id.is(Kind::Nic));
+        let _watched = self.watched.one_more(nic);
         let started = Instant::now();
         let (mut wish, mut failed) = (None, 0);
         let mut call =
             Call { method: Method::GET, url, if_match: None, body: None, timeout: self.pace.read_timeout };
         loop {
-            tokio::time::sleep(self.until_next_look(started.elapsed(), wish.take())).await;
+            tokio::time::sleep(self.until_next_look(started.elapsed(), wish.take(), nic)).await;
             let result = self.look_once(&call).await;
             note.looked(&result);
             match result {
@@ -132,12 +144,11 @@ impl ArmClient {
 
     /// How long to wait before the next look at an operation that is that old. `wish` is what ARM
     /// asked for when it refused a look.
-    fn until_next_look(&self, age: Duration, wish: Option<Duration>) -> Duration {
+    fn until_next_look(&self, age: Duration, wish: Option<Duration>, nic: bool) -> Duration {
         let Pace { poll_first, poll_longest, polls_per_second, .. } = self.pace;
         let own = (age / 16).max(wish.unwrap_or_default()).min(poll_longest).max(poll_first);
         // Together they must not use up what ARM lets a subscription read.
-        let all = self.watched.load(Ordering::Relaxed);
-        own.max(Duration::from_secs(1) * all / polls_per_second.max(1))
+        own.max(self.watched.share(nic, polls_per_second, poll_first))
     }
 
     /// Outside the journal, which has one line for all looks at one operation.
@@ -149,22 +160,6 @@ impl ArmClient {
             },
             other => other,
         }
-    }
-}
-
-/// Counts an operation that is being looked at.
-struct Watched<'a>(&'a AtomicU32);
-
-impl<'a> Watched<'a> {
-    fn new(count: &'a AtomicU32) -> Self {
-        count.fetch_add(1, Ordering::Relaxed);
-        Watched(count)
-    }
-}
-
-impl Drop for Watched<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
