@@ -125,6 +125,17 @@ probe = [{{ kind = "tcp", port = {port}, interval = "200ms", timeout = "150ms", 
         writes.filter_map(|call| call.call.strip_prefix("PUT ").map(str::to_owned)).collect()
     }
 
+    /// Waits until ARM has accepted that many writes.
+    ///
+    /// # Errors
+    /// When it has not for too long.
+    pub fn await_accepted(&self, writes: usize) -> Result<()> {
+        wait::until(&format!("{writes} writes are accepted"), || {
+            let accepted = self.accepted();
+            Ok(is(accepted.len() >= writes, || format!("{accepted:?}")))
+        })
+    }
+
     /// Fails unless somebody was behind each load balancer all the time.
     ///
     /// # Errors

@@ -40,7 +40,7 @@ async fn story(cluster: &mut Cluster, mut stage: PoolStage) -> Result<()> {
     ensure!(joined.summary.serving == 3, "{joined:?}");
 
     one_dies_and_returns(cluster, &mut stage).await?;
-    half_done_when_the_leader_dies(cluster, &mut stage).await?;
+    half_way_when_the_leader_dies(cluster, &mut stage).await?;
     all_die(cluster, &mut stage).await?;
     by_hand(cluster, &stage)?;
     stage.never_empty()?;
@@ -68,15 +68,16 @@ async fn one_dies_and_returns(cluster: &Cluster, stage: &mut PoolStage) -> Resul
     stage.await_behind(&MEMBERS)
 }
 
-/// One side is done, the cloud is slow with the other, and the leader dies: the next one goes on.
-async fn half_done_when_the_leader_dies(cluster: &mut Cluster, stage: &mut PoolStage) -> Result<()> {
+/// Both sides are written, the cloud is slow with one, and the leader dies: the next one goes on.
+async fn half_way_when_the_leader_dies(cluster: &mut Cluster, stage: &mut PoolStage) -> Result<()> {
     let before = stage.accepted();
     let writes = stage.arm().calls().iter().filter(|call| call.call.starts_with("PUT ")).count() as u64;
     // Two claims, then the two sides.
-    let slow_side = (Trigger::Write(writes + 4), ArmFault::SlowOperation(Duration::from_secs(4)));
+    let slow_side = (Trigger::Write(writes + 4), ArmFault::SlowOperation(Duration::from_secs(8)));
     stage.arm().set_faults(ArmFaults { single: vec![slow_side], ..slow() });
     stage.member("px-b")?.stop();
-    let half = await_pool(cluster, "has px-b half out", |status| status.members[1].half_applied)?;
+    stage.await_accepted(before.len() + 4)?;
+    let half = await_pool(cluster, "has px-b on its way out", |status| standings(status)[1] == "leaving")?;
     ensure!(standings(&half) == ["in", "leaving", "in"], "{half:?}");
     let leader = cluster.leader()?;
     cluster.kill_coordinator(leader)?;
