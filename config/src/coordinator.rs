@@ -145,8 +145,7 @@ impl AdapterKind {
     /// Whether it can power machines off, so that an appliance may be fenced by it.
     pub fn powers_off(&self) -> bool {
         match self {
-            AdapterKind::Simulated { .. } => true,
-            AdapterKind::Azure(_) => false,
+            AdapterKind::Simulated { .. } | AdapterKind::Azure(_) => true,
         }
     }
 }

@@ -118,7 +118,7 @@ fn every_deliberate_mistake_is_found() {
 
 fn first_shown(mutation: Mutation) -> (u64, &'static str) {
     match mutation {
-        Mutation::SkipWait => (3, "one-vip-holder"),
+        Mutation::SkipWait => (2, "one-vip-holder"),
         Mutation::AcceptLowerToken => (6, "tokens-rise"),
         Mutation::ActBeforeCommit => (0, "committed-first"),
         Mutation::IgnoreFreshness => (18, "healthy-stays"),
@@ -128,7 +128,7 @@ fn first_shown(mutation: Mutation) -> (u64, &'static str) {
         Mutation::OldTermTable => (8, "one-vip-holder"),
         Mutation::NoClaim => (63, "cloud-fencing"),
         Mutation::ClaimKeepsEtag => (0, "tokens-rise"),
-        Mutation::SkipGate => (14, "gated-writes"),
+        Mutation::SkipGate => (57, "gated-writes"),
         Mutation::PersistLater => (0, "tokens-rise"),
         Mutation::OneVantage => (65, "healthy-stays"),
         Mutation::IgnoreFlapBudget => (157, "flap-budget"),
@@ -136,15 +136,15 @@ fn first_shown(mutation: Mutation) -> (u64, &'static str) {
         Mutation::AcceptOldRelease => (0, "one-vip-holder"),
         Mutation::HalfDriftAllowance => (135, "one-vip-holder"),
         Mutation::OlderTermsQuorum => (8, "one-vip-holder"),
-        Mutation::GateNeedsAgent => (1, "one-vip-holder"),
-        Mutation::SkipEntry => (2, "replicas-agree"),
-        Mutation::PromiseBlocksNothing => (2, "one-vip-holder"),
-        Mutation::ForgetsPromise => (840, "one-vip-holder"),
-        Mutation::ExtensionFromReply => (182, "one-vip-holder"),
+        Mutation::GateNeedsAgent => (5, "one-vip-holder"),
+        Mutation::SkipEntry => (42, "replicas-agree"),
+        Mutation::PromiseBlocksNothing => (1, "one-vip-holder"),
+        Mutation::ForgetsPromise => (776, "one-vip-holder"),
+        Mutation::ExtensionFromReply => (2136, "one-vip-holder"),
         Mutation::OnePromiseSuffices => (4177, "one-vip-holder"),
         Mutation::ReacquireAfterLapse => (1, "granted-first"),
         Mutation::RequireIgnored => (13, "fenced-first"),
         Mutation::OffCountsAtOnce => (5598, "one-vip-holder"),
-        Mutation::NoDriftAllowance => (20, "one-vip-holder"),
+        Mutation::NoDriftAllowance => (8, "one-vip-holder"),
     }
 }

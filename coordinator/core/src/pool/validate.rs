@@ -1,5 +1,5 @@
 //! What a declaration of a pool must fulfil: all faults at once, each with its path in
-//! [`PoolSpec`](super::PoolSpec).
+//! [`PoolSpec`].
 
 use std::collections::BTreeSet;
 

@@ -238,11 +238,13 @@ fn plan(a: &super::Agent, declared: Declared, now: Mono, reacquires: bool) -> Pl
         return Plan::Free(highest);
     }
     let lapsed = promiser.last_held.filter(|token| reacquires && *token == highest && holding.is_none());
-    let token = match (holding, a.lease.holding(), lapsed) {
+    let held = a.lease.holding();
+    let token = match (holding, held, lapsed) {
         (Some(token), Some(_), _) | (_, None, Some(token)) if declared.failsafe => token,
         _ => return Plan::Rest(TURN),
     };
     let overdue_at = a.lease.granted_at().map_or(now, |at| at.plus(declared.ttl() / 3));
-    let ask_at = overdue_at.max(promiser.not_before);
+    let short_at = held.map_or(now, |held| held.deadline.minus(declared.ttl() * 2 / 5));
+    let ask_at = overdue_at.min(short_at).max(promiser.not_before);
     if ask_at <= now { Plan::Ask(token) } else { Plan::Rest(ask_at.since(now).min(TURN)) }
 }
