@@ -27,7 +27,8 @@ pub struct PromiseRequest {
     pub token: Token,
     /// For how long, in milliseconds, counted by the peer from receipt, and longer by the bound on
     /// clock drift; at most the group's lease. 0 ends what was promised to tokens *below* `token`:
-    /// the asker holds nothing under them and never will again, however late this arrives.
+    /// the asker held under the one before it, holds nothing under it or older ones and never will
+    /// again, however late this arrives. Promises to newer ones are not the asker's to end.
     pub for_ms: u64,
 }
 

@@ -32,8 +32,8 @@ const LINGER: Duration = Duration::from_secs(30);
 pub struct Ask {
     /// The token under which the peer holds.
     pub token: Token,
-    /// For how long by the peer's clock. Zero says that the peer holds nothing under any token
-    /// *below* `token`, and never will again.
+    /// For how long by the peer's clock. Zero says that the peer held under the token before
+    /// `token`, holds nothing under it or older ones, and never will again.
     pub lasting: Duration,
     /// How much faster this clock may run than the peer's, in parts per million.
     pub drift_ppm: u32,

@@ -143,6 +143,16 @@ fn a_peer_that_moved_on_frees_what_was_promised_to_older_tokens_only() {
 }
 
 #[test]
+fn a_peer_that_was_replaced_earlier_frees_nobody_from_a_promise_to_its_successor() {
+    let free = |token| Ask { token, lasting: Duration::ZERO, drift_ppm: 10_000 };
+    let mut lease = promiser();
+    let Ok(Given::Promised { until }) = lease.promise(at(210), ask(T9)) else { panic!("no promise") };
+    // It held under the token before, and knows of a newer one than this appliance does.
+    lease.promise(at(220), free(T9)).unwrap();
+    assert_eq!(lease.promised_until(at(220)), Some(until));
+}
+
+#[test]
 fn what_an_earlier_life_promised_holds_from_the_start_and_cannot_be_freed() {
     let mut lease = Lease::after_promise(T5, WIDER, at(5_000));
     let free = Ask { token: T9, lasting: Duration::ZERO, drift_ppm: 0 };

@@ -439,7 +439,7 @@ impl World {
             return;
         }
         if a.lease.highest() > token {
-            let (life, below) = (a.life, a.lease.highest());
+            let (life, below) = (a.life, Token(token.0 + 1));
             self.all[i].relied_on = None;
             self.ask_all(i, life, 0, Ask { token: below, lasting: Duration::ZERO, drift_ppm: 0 });
         }

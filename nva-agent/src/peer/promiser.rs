@@ -181,7 +181,8 @@ fn plan(standing: &Standing, memory: &Memory, now: Mono) -> Plan {
     if let (Some(token), None) = (memory.asked, standing.holding)
         && standing.highest > token
     {
-        return Plan::Free(standing.highest);
+        // Not below the newest token: another appliance may rely on promises to one in between.
+        return Plan::Free(Token(token.0.saturating_add(1)));
     }
     let (true, Some(token), Some(deadline)) = (group.failsafe, standing.holding, standing.deadline) else {
         return Plan::Rest(TURN);
@@ -279,7 +280,8 @@ mod tests {
         let lapsed = Standing { holding: None, deadline: None, ..standing(true) };
         assert_eq!(plan(&lapsed, &memory, at(20_000)), Plan::Rest(TURN), "it may be granted the same again");
         let moved = Standing { highest: Token(9), ..lapsed };
-        assert_eq!(plan(&moved, &memory, at(20_000)), Plan::Free(Token(9)));
+        let free = plan(&moved, &memory, at(20_000));
+        assert_eq!(free, Plan::Free(Token(6)), "a third appliance may have been promised to under 7");
         let still_up = Standing { holding: Some(Token(9)), ..moved };
         assert_eq!(plan(&still_up, &memory, at(20_000)), Plan::Rest(TURN));
     }

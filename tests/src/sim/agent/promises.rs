@@ -235,7 +235,7 @@ fn plan(a: &super::Agent, declared: Declared, now: Mono, reacquires: bool) -> Pl
     if let (Some(token), None) = (promiser.asked, holding)
         && highest > token
     {
-        return Plan::Free(highest);
+        return Plan::Free(Token(token.0 + 1));
     }
     let lapsed = promiser.last_held.filter(|token| reacquires && *token == highest && holding.is_none());
     let held = a.lease.holding();
